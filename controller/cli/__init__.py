@@ -1,0 +1,1 @@
+"""The command line: kopfbus and python -m controller."""

@@ -1,0 +1,1 @@
+"""The ConfigTemplate: its model and CRD, the loader and the gate."""

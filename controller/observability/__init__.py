@@ -1,0 +1,1 @@
+"""Seeing in: commentator, metrics, health and debug endpoints."""

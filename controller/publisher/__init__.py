@@ -1,0 +1,1 @@
+"""Targets, drift and status: everything that is written to the cluster."""

@@ -1,0 +1,1 @@
+"""Jinja2 in a sandbox, in a child process that can be killed."""

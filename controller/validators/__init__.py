@@ -1,0 +1,1 @@
+"""The Validator interface, the built-in validators and the loading of plug-ins."""

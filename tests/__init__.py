@@ -1,0 +1,1 @@
+"""Tests of kopfbus; the folders mirror the packages."""
