@@ -19,6 +19,8 @@ class Problem:
     column: int | None = None
     source_line: str | None = None
     validator: str = ""
+    reason: str = ""
+    """The condition reason it leads to, where it has one of its own, for example `TemplateError`."""
 
     @property
     def place(self) -> str:

@@ -1,0 +1,95 @@
+"""The catalogue of events: one module per domain, all types in one place."""
+
+from controller.events.components import ComponentFailed
+from controller.events.config import (
+    ConfigDeleted,
+    ConfigInvalid,
+    ConfigParsed,
+    ConfigParseFailed,
+    ConfigRemoved,
+    ConfigResourceChanged,
+    ConfigValidated,
+    ConfigValidationRequest,
+    ConfigValidationResponse,
+)
+from controller.events.leadership import LeaderBecame, LeaderElectionStarted, LeaderLost, LeaderObserved
+from controller.events.publishing import (
+    ConfigPublished,
+    ConfigPublishFailed,
+    DriftDetected,
+    PublicationSuperseded,
+    PublishedOutput,
+    PublishedTarget,
+    StatusUpdated,
+)
+from controller.events.reconciliation import (
+    Outcome,
+    ReconciliationCompleted,
+    ReconciliationFailed,
+    ReconciliationStarted,
+    ReconciliationTriggered,
+    Trigger,
+)
+from controller.events.rendering import TemplateRendered, TemplateRenderFailed
+from controller.events.resources import (
+    IndexDropped,
+    IndexSynchronized,
+    ResourceIndexUpdated,
+    ResourceSyncComplete,
+    ResourceWatchFailed,
+    ResourceWatchRecovered,
+    ResourceWatchStarted,
+    ResourceWatchStopped,
+)
+from controller.events.validation import (
+    OutputValidationRequest,
+    OutputValidationResponse,
+    RenderedOutput,
+    ValidationCompleted,
+    ValidationFailed,
+)
+
+__all__ = [
+    "ComponentFailed",
+    "ConfigDeleted",
+    "ConfigInvalid",
+    "ConfigParseFailed",
+    "ConfigParsed",
+    "ConfigPublishFailed",
+    "ConfigPublished",
+    "ConfigRemoved",
+    "ConfigResourceChanged",
+    "ConfigValidated",
+    "ConfigValidationRequest",
+    "ConfigValidationResponse",
+    "DriftDetected",
+    "IndexDropped",
+    "IndexSynchronized",
+    "LeaderBecame",
+    "LeaderElectionStarted",
+    "LeaderLost",
+    "LeaderObserved",
+    "Outcome",
+    "OutputValidationRequest",
+    "OutputValidationResponse",
+    "PublicationSuperseded",
+    "PublishedOutput",
+    "PublishedTarget",
+    "ReconciliationCompleted",
+    "ReconciliationFailed",
+    "ReconciliationStarted",
+    "ReconciliationTriggered",
+    "RenderedOutput",
+    "ResourceIndexUpdated",
+    "ResourceSyncComplete",
+    "ResourceWatchFailed",
+    "ResourceWatchRecovered",
+    "ResourceWatchStarted",
+    "ResourceWatchStopped",
+    "StatusUpdated",
+    "TemplateRenderFailed",
+    "TemplateRendered",
+    "Trigger",
+    "ValidationCompleted",
+    "ValidationFailed",
+]
