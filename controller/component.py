@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -46,7 +47,7 @@ class Host(Protocol):
         """Scatter-gather in the component's name."""
         ...
 
-    def spawn(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
+    def spawn(self, name: str, service: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Run a service task."""
         ...
 
@@ -111,6 +112,6 @@ class Component:
         """Ask, and gather the answers; `timeout` in seconds. Raises as `EventBus.request`."""
         return await self._host.request(request, expected_responders, timeout=timeout)
 
-    def spawn(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
-        """Run a service task until `stop`; for `start`. When it dies, the component is restarted (C2)."""
-        self._host.spawn(name, service)
+    def spawn(self, name: str, service: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Run a service task until `stop`, or cancelled; its death restarts the component (C2)."""
+        return self._host.spawn(name, service)

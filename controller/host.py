@@ -49,7 +49,7 @@ class ComponentHost:
             conflate=component.delivery is Delivery.LATEST,
         )
         self._turn = asyncio.Lock()  # one at a time: an event, a recovery, a restart
-        self._services: dict[str, asyncio.Task[None]] = {}
+        self._services: set[asyncio.Task[None]] = set()
         self._died: asyncio.Event = asyncio.Event()
         self._overflow = asyncio.Event()
         self._idle = asyncio.Event()
@@ -71,12 +71,13 @@ class ComponentHost:
         self._check_declared(request)
         return await self._bus.request(request, expected_responders, timeout=timeout)
 
-    def spawn(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
+    def spawn(self, name: str, service: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Run a service task; its death restarts the component."""
         with handling(None):
-            self._services[name] = asyncio.create_task(
-                self._serve(name, service), name=f"{self.component.name}/{name}"
-            )
+            task = asyncio.create_task(self._serve(name, service), name=f"{self.component.name}/{name}")
+        self._services.add(task)
+        task.add_done_callback(self._services.discard)
+        return task
 
     def _check_declared(self, event: Event) -> None:
         if isinstance(event, self.component.publishes):
@@ -240,7 +241,7 @@ class ComponentHost:
                     self._died.set()
 
     async def _stop_component(self) -> None:
-        services, self._services = list(self._services.values()), {}
+        services = list(self._services)
         for task in services:
             task.cancel()
         await asyncio.gather(*services, return_exceptions=True)

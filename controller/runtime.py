@@ -47,7 +47,7 @@ class Runtime:
         return (*self._hosts, *self._term_hosts)
 
     async def start(self) -> None:
-        """Subscribe all, start all but the sources, start the bus, then the sources. Raises what they raise."""
+        """Subscribe all, start all but the sources, then the bus, then the sources. Raises as they do."""
         for host in self._hosts:
             host.subscribe()
         for host in self._hosts:

@@ -448,7 +448,7 @@ class EventBus:
         request: Request,
         expected_responders: Sequence[str],
         *,
-        timeout: float | None = 10.0,  # noqa: ASYNC109 - it restarts at delivery, which asyncio.timeout cannot know
+        timeout: float | None = 10.0,
         min_responses: int | None = None,
     ) -> RequestResult[Any]:
         """Publish a request and gather the answers that name its id.
@@ -554,6 +554,10 @@ class EventBus:
     def subscriptions(self) -> tuple[Subscription[Any], ...]:
         """All open subscriptions, in the order made."""
         return self._subscriptions
+
+    def last(self, cls: type[_E], key: object) -> _E | None:
+        """The retained event of exactly this type and key; any thread."""
+        return cast("_E | None", self._retained.get((cls, key)))
 
     def retained(self, cls: type[_E]) -> list[_E]:
         """The retained events of exactly this type, by time of publication."""

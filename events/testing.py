@@ -50,7 +50,7 @@ class EventRecorder:
         self,
         cls: type[_E],
         predicate: Callable[[_E], bool] = lambda _: True,
-        timeout: float = 5.0,  # noqa: ASYNC109 - the failure message must tell what arrived
+        timeout: float = 5.0,
     ) -> _E:
         """The first recorded event that satisfies the predicate; waits up to `timeout` seconds for it.
 

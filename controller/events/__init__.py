@@ -4,6 +4,7 @@ from controller.events.components import ComponentFailed
 from controller.events.config import (
     ConfigDeleted,
     ConfigInvalid,
+    ConfigListComplete,
     ConfigParsed,
     ConfigParseFailed,
     ConfigRemoved,
@@ -21,6 +22,7 @@ from controller.events.publishing import (
     PublishedOutput,
     PublishedTarget,
     StatusUpdated,
+    TargetContested,
 )
 from controller.events.reconciliation import (
     Outcome,
@@ -53,6 +55,7 @@ __all__ = [
     "ComponentFailed",
     "ConfigDeleted",
     "ConfigInvalid",
+    "ConfigListComplete",
     "ConfigParseFailed",
     "ConfigParsed",
     "ConfigPublishFailed",
@@ -87,6 +90,7 @@ __all__ = [
     "ResourceWatchStarted",
     "ResourceWatchStopped",
     "StatusUpdated",
+    "TargetContested",
     "TemplateRenderFailed",
     "TemplateRendered",
     "Trigger",

@@ -100,3 +100,14 @@ class ConfigRemoved(Event):
 
     template: str
     uid: str
+
+
+@event("config.list.complete")
+class ConfigListComplete(Event):
+    """All ConfigTemplates were read, by a LIST begun in `term` (L8), empty for the first one after the start.
+
+    `generations` holds (template, uid, generation) of each; their `config.resource.changed` came before.
+    """
+
+    term: str
+    generations: tuple[tuple[str, str, int], ...]

@@ -70,7 +70,7 @@ class PublicationSuperseded(Event):
 
 @event("status.updated", key="template")
 class StatusUpdated(Event):
-    """The status says what came of a reconciliation; `changed` tells whether it had to be written."""
+    """The status tells everything known so far; `changed`: it had to be written for that."""
 
     template: str
     generation: int
@@ -85,3 +85,14 @@ class DriftDetected(Event):
     kind: str
     name: str
     what: str
+
+
+@event("target.contested", key=("template", "kind", "name"))
+class TargetContested(Event):
+    """A target was changed again and again: the next repair waits so many seconds (P6)."""
+
+    template: str
+    kind: str
+    name: str
+    repairs: int
+    seconds: float

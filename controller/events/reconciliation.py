@@ -29,7 +29,6 @@ class Outcome(StrEnum):
 
     PUBLISHED = "published"
     UNCHANGED = "unchanged"
-    SUSPENDED = "suspended"
     SUPERSEDED = "superseded"
 
 
