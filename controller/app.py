@@ -37,7 +37,7 @@ from controller.runtime import Runtime
 from controller.settings import Settings
 from controller.templating.renderer import Renderer
 from controller.validators.builtin import AccessPolicy, all_validators
-from controller.validators.component import ValidatorHost
+from controller.validators.component import hosted
 from controller.validators.interface import Stage
 from events import EventBus
 
@@ -84,7 +84,7 @@ class Application:
             self._commentator,
             self._metrics,
             self.http,
-            *(ValidatorHost(validator) for validator in self.validators),
+            *(hosted(validator) for validator in self.validators),
             self._watcher,
             Gate(self._names(Stage.CONFIG)),
             Loader(self._source.listing),

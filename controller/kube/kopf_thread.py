@@ -25,6 +25,8 @@ STOP_TIMEOUT = 3.0
 """Seconds that kopf gets to end; the thread is a daemon, so the process ends without it."""
 HEARTBEAT = 1.0
 """Seconds between two signs of life of kopf's loop."""
+LAST_TURNS = 0.1
+"""Seconds that kopf's loop turns after kopf, so that TLS connections can say goodbye."""
 PAGE = 500
 """Objects per LIST page: a large page holds the interpreter lock for seconds."""
 
@@ -159,6 +161,7 @@ class KopfThread(Component):
             )
         finally:
             beating.cancel()
+            await asyncio.sleep(LAST_TURNS)
 
     async def _heartbeat(self) -> None:
         while True:

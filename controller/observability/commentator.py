@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from controller.component import Component, on
-from controller.observability.remarks import Detail, brief, details, remark_on
+from controller.observability.remarks import Summary, details, remark_on, summarize
 from events import Delivery, Event, RingBuffer
 
 RECENT_EVENTS: Final = 1000
 """How many events are remembered."""
 
 _log = structlog.get_logger("kopfbus.commentator")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What is remembered of an event: no text, no spec, no values (X3)."""
-
-    id: str
-    type: str
-    created_at: str
-    level: str
-    sentence: str
-    correlation_id: str
-    causation_id: str | None
-    details: dict[str, Detail]
 
 
 class Commentator(Component):
@@ -46,18 +30,7 @@ class Commentator(Component):
     async def comment(self, event: Event) -> None:
         """Log one line, and remember it; only the line shows the source that a problem is about."""
         remark = remark_on(event)
-        self.recent.append(
-            Summary(
-                id=event.id,
-                type=event.event_type,
-                created_at=event.created_at.isoformat(),
-                level=logging.getLevelName(remark.level).lower(),
-                sentence=remark.sentence,
-                correlation_id=event.correlation_id,
-                causation_id=event.causation_id,
-                details=details(event, brief),
-            )
-        )
+        self.recent.append(summarize(event))
         _log.log(
             remark.level,
             remark.sentence,

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from functools import partial
 
 from controller.events import ConfigInvalid, ConfigValidated, IndexSynchronized, ResourceWatchFailed
-from controller.observability.commentator import Summary
-from controller.observability.remarks import brief, details
+from controller.observability.remarks import Summary, brief, details
 from events import Event, EventBus, RingBuffer
 
 View = Callable[[], object]

@@ -33,6 +33,20 @@ class Remark:
     fields: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What is remembered of an event: no text, no spec, no values (X3)."""
+
+    id: str
+    type: str
+    created_at: str
+    level: str
+    sentence: str
+    correlation_id: str
+    causation_id: str | None
+    details: dict[str, Detail]
+
+
 def _remark(level: int, sentence: str, *fields: str) -> Remark:
     return Remark(level, sentence, fields)
 
@@ -122,6 +136,21 @@ def remark_on(event: Event) -> Remark:
     """What to say of an event; of an unknown type its name and its key."""
     known = REMARKS.get(type(event))
     return known or Remark(logging.INFO, event.event_type, ())
+
+
+def summarize(event: Event) -> Summary:
+    """An event as it is remembered."""
+    remark = remark_on(event)
+    return Summary(
+        id=event.id,
+        type=event.event_type,
+        created_at=event.created_at.isoformat(),
+        level=logging.getLevelName(remark.level).lower(),
+        sentence=remark.sentence,
+        correlation_id=event.correlation_id,
+        causation_id=event.causation_id,
+        details=details(event, brief),
+    )
 
 
 def details(event: Event, problem_text: Callable[[Problem], str]) -> dict[str, Detail]:

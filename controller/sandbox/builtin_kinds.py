@@ -1,4 +1,4 @@
-"""The built-in kinds that are served: what the operator, kopf and kubectl ask for, and what templates watch."""
+"""The built-in kinds: what the operator, kopf and kubectl ask for, and what templates watch."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""What kube-controller-manager does in a real cluster: serves new kinds, empties namespaces, collects garbage."""
+"""What goes on in the background: new kinds are served, namespaces emptied, garbage collected."""
 
 from __future__ import annotations
 
 import copy
 
 from controller.sandbox.builtin_kinds import DEFINITION, NAMESPACE
+from controller.sandbox.decoding import Target
 from controller.sandbox.definitions import CLEANUP, established_status, kind_of
 from controller.sandbox.kinds import Catalogue, Kind
-from controller.sandbox.registry import Registry, Target
+from controller.sandbox.registry import Registry
 from controller.sandbox.statuses import Object
 from controller.sandbox.store import Change, HistoryGone, Key, Store
 
@@ -105,7 +106,7 @@ class Controllers:
     def _write(self, kind: Kind, obj: Object) -> None:
         metadata = obj["metadata"]
         target = Target(kind, metadata.get("namespace", ""), metadata["name"])
-        self._registry.release(target, copy.deepcopy(obj))
+        self._registry.overwrite(target, copy.deepcopy(obj))
 
 
 def _concerns_owners(change: Change) -> bool:

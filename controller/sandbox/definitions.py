@@ -21,19 +21,19 @@ class CustomRules(Rules):
     """The rules of a kind that a schema describes."""
 
     def __init__(self, schema: Schema) -> None:
-        self._schema = schema
+        self.schema = schema
 
     def prune(self, obj: Object) -> list[str]:
         """Remove what the schema does not know."""
-        return prune(obj, self._schema, is_object=True)
+        return prune(obj, self.schema, is_object=True)
 
     def prepare(self, new: Object, old: Object | None) -> None:
         """Fill in the schema's defaults."""
-        fill_defaults(new, self._schema)
+        fill_defaults(new, self.schema)
 
     def check(self, new: Object, old: Object | None) -> Iterator[Cause]:
         """Yield what breaks the schema."""
-        yield from check(new, self._schema)
+        yield from check(new, self.schema)
 
 
 class DefinitionRules(Rules):

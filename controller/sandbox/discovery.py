@@ -1,4 +1,4 @@
-"""What the server says about itself: groups, resources, version, and as much OpenAPI as kubectl needs."""
+"""What the server says about itself: groups, resources, version, and the OpenAPI that kubectl needs."""
 
 from __future__ import annotations
 
@@ -56,13 +56,15 @@ def resources(catalogue: Catalogue, group_version: str) -> Object:
     """Answer /api/v1 and /apis/GROUP/VERSION; refuses with 404."""
     listed = [entry for kind in _kinds_of(catalogue, group_version) for entry in _resource(kind)]
     if group_version == "/".join(ACCESS_REVIEW[:2]):
-        listed.append({
-            "name": ACCESS_REVIEW[2],
-            "singularName": "selfsubjectaccessreview",
-            "namespaced": False,
-            "kind": "SelfSubjectAccessReview",
-            "verbs": ["create"],
-        })
+        listed.append(
+            {
+                "name": ACCESS_REVIEW[2],
+                "singularName": "selfsubjectaccessreview",
+                "namespaced": False,
+                "kind": "SelfSubjectAccessReview",
+                "verbs": ["create"],
+            }
+        )
     if not listed:
         raise unsupported(f"group version {group_version!r}")
     return {
@@ -70,6 +72,18 @@ def resources(catalogue: Catalogue, group_version: str) -> Object:
         "apiVersion": "v1",
         "groupVersion": group_version,
         "resources": listed,
+    }
+
+
+def access_review(body: object) -> Object:
+    """Answer a SelfSubjectAccessReview: everything is allowed."""
+    asked = body if isinstance(body, dict) else {}
+    return {
+        "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {},
+        "spec": asked.get("spec", {}),
+        "status": {"allowed": True},
     }
 
 
@@ -84,7 +98,7 @@ def openapi_index(catalogue: Catalogue) -> Object:
 
 
 def openapi(catalogue: Catalogue, group_version: str) -> Object:
-    """Answer /openapi/v3/apis/GROUP/VERSION: kubectl reads from it that fields are validated by the server."""
+    """Answer /openapi/v3/...: kubectl reads from it that the server validates fields."""
     kinds = list(_kinds_of(catalogue, group_version))
     if not kinds:
         raise unsupported(f"OpenAPI of {group_version!r}")
@@ -92,7 +106,7 @@ def openapi(catalogue: Catalogue, group_version: str) -> Object:
         "openapi": "3.0.0",
         "info": {"title": "kopfbus sandbox", "version": VERSION},
         "paths": {_path(kind): {"patch": _patch_operation(kind)} for kind in kinds},
-        "components": {"schemas": {}},
+        "components": {"schemas": {kind.kind: _schema(kind) for kind in kinds}},
     }
 
 
@@ -130,9 +144,14 @@ def _patch_operation(kind: Kind) -> Object:
         "parameters": [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}],
         "responses": {"200": {"description": "OK"}},
         "x-kubernetes-action": "patch",
-        "x-kubernetes-group-version-kind": {
-            "group": kind.group,
-            "version": kind.version,
-            "kind": kind.kind,
-        },
+        "x-kubernetes-group-version-kind": _type_of(kind),
     }
+
+
+def _schema(kind: Kind) -> Object:
+    """Return what `kubectl explain` shows; of built-in kinds nothing but the name."""
+    return {"type": "object", **kind.rules.schema, "x-kubernetes-group-version-kind": [_type_of(kind)]}
+
+
+def _type_of(kind: Kind) -> Object:
+    return {"group": kind.group, "version": kind.version, "kind": kind.kind}

@@ -16,6 +16,9 @@ class Rules:
     shape: type[msgspec.Struct] | None = None
     """The fields of the kind and their types; without it everything is taken as it comes."""
 
+    schema: Object = {}  # noqa: RUF012 -- replaced as a whole, by kinds that have a schema
+    """The kind's openAPIV3Schema; empty for built-in kinds."""
+
     def prune(self, obj: Object) -> list[str]:
         """Remove the fields the kind does not know, in place; returns their paths."""
         if self.shape is None:

@@ -56,7 +56,7 @@ _SET_ONCE = ("uid", "creationTimestamp", "generateName", "deletionTimestamp", "d
 
 
 def decode(metadata: object) -> tuple[Object, list[str]]:
-    """Return what is kept of a body's metadata and the paths of unknown fields; raises msgspec.ValidationError."""
+    """Return what is kept of a body's metadata, and unknown fields; raises msgspec.ValidationError."""
     if metadata is None:
         return {}, []
     typed = msgspec.convert(metadata, ObjectMeta)
@@ -118,8 +118,8 @@ def _check_name(name: str) -> Iterator[Cause]:
         yield Cause("FieldValueRequired", "metadata.name", message)
     elif len(name) > _LONGEST_NAME or not _SUBDOMAIN.fullmatch(name):
         message = (
-            f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric '
-            "characters, '-' or '.', and must start and end with an alphanumeric character"
+            f'Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case '
+            "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
         )
         yield Cause("FieldValueInvalid", "metadata.name", message)
 
@@ -128,7 +128,10 @@ def _check_labels(labels: dict[str, str]) -> Iterator[Cause]:
     for key, value in labels.items():
         prefix, slash, name = key.rpartition("/")
         if not _LABEL_NAME.fullmatch(name) or (slash and not _SUBDOMAIN.fullmatch(prefix)):
-            message = f"Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'"
+            message = (
+                f'Invalid value: "{key}": name part must consist of alphanumeric characters, '
+                "'-', '_' or '.', and must start and end with an alphanumeric character"
+            )
             yield Cause("FieldValueInvalid", "metadata.labels", message)
         if not _LABEL_VALUE.fullmatch(value):
             message = (
@@ -152,8 +155,9 @@ def _check_owners(references: list[Object]) -> Iterator[Cause]:
 def _check_finalizers(finalizers: list[str], old: Object | None) -> Iterator[Cause]:
     for number, name in enumerate(finalizers):
         if "/" not in name and name not in _STANDARD_FINALIZERS:
-            message = f'Invalid value: "{name}": name is neither a standard finalizer name nor is it fully qualified'
-            yield Cause("FieldValueInvalid", f"metadata.finalizers[{number}]", message)
+            problem = "name is neither a standard finalizer name nor is it fully qualified"
+            path = f"metadata.finalizers[{number}]"
+            yield Cause("FieldValueInvalid", path, f'Invalid value: "{name}": {problem}')
     if old is None or "deletionTimestamp" not in old["metadata"]:
         return
     if added := set(finalizers) - set(old["metadata"].get("finalizers") or []):

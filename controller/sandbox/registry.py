@@ -5,54 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 
 from controller.sandbox import metadata as object_meta
 from controller.sandbox import statuses
 from controller.sandbox.builtin_kinds import NAMESPACE
+from controller.sandbox.decoding import Target, Undecodable, check_name, decode
 from controller.sandbox.kinds import Kind
 from controller.sandbox.listing import ListQuery, Page, list_page
+from controller.sandbox.patches import Patch
+from controller.sandbox.preconditions import DeleteOptions, check_options, check_uid, check_version
 from controller.sandbox.statuses import Cause, Object
-from controller.sandbox.store import Key, Store
-
-_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request is about; `name` is empty for a collection."""
-
-    kind: Kind
-    namespace: str = ""
-    name: str = ""
-    is_status: bool = False
-
-    @property
-    def key(self) -> Key:
-        """Where the object is kept."""
-        return self.namespace, self.name
-
-    @property
-    def named(self) -> tuple[str, str, str]:
-        """Plural, group and name, as refusals take them."""
-        return self.kind.plural, self.kind.group, self.name
-
-
-class DeleteOptions(msgspec.Struct, rename="camel"):
-    """The body of a DELETE, as far as it is served."""
-
-    class Preconditions(msgspec.Struct, rename="camel"):
-        """What the stored object must be."""
-
-        uid: str | None = None
-        resource_version: str | None = None
-
-    preconditions: Preconditions | None = None
-    propagation_policy: str | None = None
-    orphan_dependents: bool | None = None
-    dry_run: list[str] | None = None
+from controller.sandbox.store import Store
 
 
 @dataclass(slots=True)
@@ -83,7 +46,7 @@ class Registry:
 
     def create(self, target: Target, body: object, *, strict: bool = False) -> Answer:
         """POST: refuses with 400, 403, 404 (namespace), 409 or 422."""
-        new, warnings = _decode(target, body, strict=strict)
+        new, warnings = decode(target, body, strict=strict)
         if new["metadata"].pop("resourceVersion", None):
             raise statuses.bad_request("resourceVersion should not be set on objects to be created")
         self._check_namespace(target)
@@ -99,13 +62,13 @@ class Registry:
 
     def replace(self, target: Target, body: object, *, strict: bool = False) -> Answer:
         """PUT: refuses with 400, 404, 409 (uid, then resourceVersion) or 422."""
-        new, warnings = _decode(target, body, strict=strict)
-        _check_name(target, new)
+        new, warnings = decode(target, body, strict=strict)
+        check_name(target, new)
         asked = new["metadata"]
         old = self._store.get(target.kind, target.key)
         if old is None and not target.kind.put_creates:
             raise statuses.not_found(*target.named)
-        _check_uid(target, asked.get("uid"), old)
+        check_uid(target, asked.get("uid"), old)
         if old is None:
             # The resourceVersion of an object that is gone does not count: such a PUT creates it again.
             asked.pop("resourceVersion", None)
@@ -114,17 +77,15 @@ class Registry:
         answer.warnings = warnings
         return answer
 
-    def merge_patch(self, target: Target, patch: object, *, strict: bool = False) -> Answer:
-        """PATCH with a JSON merge patch: refuses with 400, 404, 409 (resourceVersion) or 422."""
-        if not isinstance(patch, dict):
-            raise statuses.bad_request("error decoding patch: a merge patch is a JSON object")
+    def patch(self, target: Target, patch: Patch, *, strict: bool = False) -> Answer:
+        """PATCH: refuses with 400, 404, 409 (resourceVersion) or 422."""
         old = self.get(target)
         try:
-            new, warnings = _decode(target, _merged(copy.deepcopy(old), patch), strict=strict)
-        except _Undecodable as error:
+            new, warnings = decode(target, patch(copy.deepcopy(old)), strict=strict)
+        except Undecodable as error:
             cause = Cause("FieldValueInvalid", "patch", f"Invalid value: {error}")
             raise statuses.invalid("", "", "", [cause]) from error
-        _check_name(target, new)
+        check_name(target, new)
         uid = new["metadata"].get("uid")
         if uid not in {None, old["metadata"]["uid"]} and not target.is_status:
             cause = Cause("FieldValueInvalid", "metadata.uid", f'Invalid value: "{uid}": field is immutable')
@@ -136,7 +97,7 @@ class Registry:
     def delete(self, target: Target, options: DeleteOptions | None = None) -> Object:
         """DELETE: returns the object if it is held, else a Status; refuses with 403, 404, 405 or 409."""
         old = self.get(target)
-        _check_options(target, old, options or DeleteOptions())
+        check_options(target, old, options or DeleteOptions())
         if target.kind is NAMESPACE and target.name == "default":
             raise statuses.forbidden(*target.named, "this namespace may not be deleted")
         if "deletionTimestamp" in old["metadata"]:
@@ -162,8 +123,8 @@ class Registry:
             self.delete(Target(target.kind, metadata.get("namespace", ""), metadata["name"]), options)
         return page
 
-    def release(self, target: Target, new: Object) -> None:
-        """A controller's write of a whole object, status and finalizers included: removed if nothing holds it."""
+    def overwrite(self, target: Target, new: Object) -> None:
+        """Write a controller's whole object, status included; it goes if it is to be deleted and not held."""
         if "deletionTimestamp" in new["metadata"] and not target.kind.rules.is_held(new):
             self._store.remove(target.kind, target.key)
         else:
@@ -176,15 +137,13 @@ class Registry:
         if namespace is None:
             raise statuses.not_found(NAMESPACE.plural, "", target.namespace)
         if "deletionTimestamp" in namespace["metadata"]:
-            why = (
-                f"unable to create new content in namespace {target.namespace} because it is being terminated"
-            )
+            why = f"unable to create new content in namespace {target.namespace}: it is being terminated"
             raise statuses.forbidden(*target.named, why)
 
     def _update(self, target: Target, old: Object, new: Object) -> Answer:
         """Turn the old state into the new one, as far as the request may change it."""
         kind = target.kind
-        _check_version(target, new["metadata"].get("resourceVersion"), old)
+        check_version(target, new["metadata"].get("resourceVersion"), old)
         new = _mixed(target, old, new)
         kind.rules.prepare(new, old)
         _check(kind, new, old)
@@ -196,65 +155,6 @@ class Registry:
         if new == old:
             return Answer(old)
         return Answer(self._store.put(kind, new))
-
-
-class _Undecodable(statuses.Refused):
-    """400: a field has the wrong type. In a patch it is 422."""
-
-
-def _decode(target: Target, body: object, *, strict: bool) -> tuple[Object, list[str]]:
-    """Return the body as an object of the kind, of its own, and warnings about what was dropped."""
-    kind = target.kind
-    if not isinstance(body, dict):
-        raise statuses.bad_request(f"the object provided is unrecognized (must be of type {kind.kind})")
-    content = {name: value for name, value in body.items() if name not in {"apiVersion", "kind", "metadata"}}
-    try:
-        metadata, unknown = object_meta.decode(body.get("metadata"))
-        obj: Object = {**_type_of(kind, body), "metadata": metadata, **content}
-        if kind.rules.shape is not None:
-            msgspec.convert(obj, kind.rules.shape)
-    except msgspec.ValidationError as error:
-        message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
-        raise _Undecodable(400, "BadRequest", message) from error
-    unknown += kind.rules.prune(obj)
-    warnings = [f'unknown field "{path}"' for path in unknown]
-    if strict and warnings:
-        problem = f"strict decoding error: {', '.join(warnings)}"
-        message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {problem}'
-        raise statuses.bad_request(message)
-    if obj["metadata"].get("namespace", target.namespace) != target.namespace:
-        message = "the namespace of the provided object does not match the namespace sent on the request"
-        raise statuses.bad_request(message)
-    if kind.namespaced:
-        obj["metadata"]["namespace"] = target.namespace
-    return obj, warnings
-
-
-def _type_of(kind: Kind, body: Object) -> Object:
-    """Return apiVersion and kind; those of a built-in kind may be left out of the body."""
-    if kind.is_custom and not (body.get("kind") and body.get("apiVersion")):
-        message = f"the object provided is unrecognized (must be of type {kind.kind}): apiVersion or kind is missing"
-        raise statuses.bad_request(message)
-    if (version := body.get("apiVersion") or kind.api_version) != kind.api_version:
-        raise statuses.bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
-        )
-    if (name := body.get("kind") or kind.kind) != kind.kind:
-        raise statuses.bad_request(f'{name} in version "{kind.version}" cannot be handled as a {kind.kind}')
-    return {"apiVersion": kind.api_version, "kind": kind.kind}
-
-
-def _merged(base: Any, patch: Any) -> Any:
-    """RFC 7386: null removes, objects merge, everything else replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    result = base if isinstance(base, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = _merged(result.get(name), value)
-    return result
 
 
 def _mixed(target: Target, old: Object, new: Object) -> Object:
@@ -283,57 +183,3 @@ def _check(kind: Kind, new: Object, old: Object | None) -> None:
 def _findings(kind: Kind, new: Object, old: Object | None) -> Iterator[Cause]:
     yield from object_meta.check(new, old)
     yield from kind.rules.check(new, old)
-
-
-def _check_name(target: Target, new: Object) -> None:
-    name = new["metadata"].get("name", "")
-    if not name:
-        message = (
-            f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
-        )
-        raise statuses.bad_request(message)
-    if name != target.name:
-        message = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
-        raise statuses.bad_request(message)
-
-
-def _check_uid(target: Target, asked: str | None, old: Object | None) -> None:
-    found = old["metadata"]["uid"] if old is not None else ""
-    if asked and asked != found:
-        why = f"Precondition failed: UID in precondition: {asked}, UID in object meta: {found}"
-        raise statuses.conflict(*target.named, why)
-
-
-def _check_version(target: Target, asked: str | None, old: Object) -> None:
-    if asked is None and target.kind.blind_update:
-        return
-    if asked is None:
-        message = "Invalid value: 0: must be specified for an update"
-        cause = Cause("FieldValueInvalid", "metadata.resourceVersion", message)
-        raise statuses.invalid(target.kind.plural, target.kind.group, target.name, [cause])
-    if asked != old["metadata"]["resourceVersion"]:
-        raise statuses.conflict(*target.named, _MODIFIED)
-
-
-def _check_options(target: Target, old: Object, options: DeleteOptions) -> None:
-    if options.dry_run:
-        raise statuses.unsupported("dryRun", 405)
-    if options.orphan_dependents or options.propagation_policy not in {None, "", "Background"}:
-        raise statuses.unsupported(f"propagationPolicy {options.propagation_policy or 'Orphan'}", 405)
-    asked, record = options.preconditions, old["metadata"]
-    if asked is None:
-        return
-    # The real server names the kind here, not the resource.
-    named = target.kind.kind, target.kind.group, target.name
-    if asked.uid is not None and asked.uid != record["uid"]:
-        why = (
-            f"the UID in the precondition ({asked.uid}) does not match the UID in record ({record['uid']}). "
-            "The object might have been deleted and then recreated"
-        )
-        raise statuses.conflict(*named, why)
-    if asked.resource_version not in {None, record["resourceVersion"]}:
-        why = (
-            f"the ResourceVersion in the precondition ({asked.resource_version}) does not match "
-            f"the ResourceVersion in record ({record['resourceVersion']}). The object might have been modified"
-        )
-        raise statuses.conflict(*named, why)

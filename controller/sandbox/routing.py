@@ -1,11 +1,11 @@
-"""Reads a request's path the way the API server does: group, version, namespace, resource, name, subresource."""
+"""Reads a path as the API server does: group, version, namespace, resource, name, subresource."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.sandbox.decoding import Target
 from controller.sandbox.kinds import Catalogue
-from controller.sandbox.registry import Target
 from controller.sandbox.statuses import unsupported
 
 _NAMESPACE_SUBRESOURCES = {"status", "finalize"}

@@ -16,7 +16,7 @@ _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 def prune(value: object, schema: Schema, *, is_object: bool = False, path: str = "") -> list[str]:
     """Remove what the schema does not know, in place; returns the paths removed.
 
-    `is_object` says that the value is a whole Kubernetes object, whose apiVersion, kind and metadata are known.
+    `is_object`: the value is a whole Kubernetes object, whose apiVersion, kind and metadata are known.
     """
     if isinstance(value, list):
         items = schema.get("items") or {}

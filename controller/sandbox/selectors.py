@@ -46,8 +46,8 @@ def _label_tests(text: str) -> Iterator[_Test]:
 
 def _label_test(text: str) -> _Test:
     if match := _EXISTS.fullmatch(text):
-        wanted = not match["not"]
-        return lambda obj: (match["key"] in _labels(obj)) is wanted
+        key, wanted = match["key"], not match["not"]
+        return lambda obj: (key in _labels(obj)) is wanted
     if match := _EQUALS.fullmatch(text):
         return _one_of(match["key"], frozenset({match["value"]}), negated=match["operator"] == "!=")
     if match := _IN_SET.fullmatch(text):

@@ -1,4 +1,4 @@
-"""How the server says no: the `Status` objects of the Kubernetes API, with their codes, reasons and messages."""
+"""How the server says no: the Kubernetes API's `Status` objects, with codes, reasons and messages."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from controller.sandbox.statuses import Cause
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, list),
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: _is_number(value) and int(value) == value,
-    "number": lambda value: _is_number(value),
+    "integer": lambda value: _TYPES["number"](value) and int(value) == value,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "object": lambda value: isinstance(value, dict),
     "string": lambda value: isinstance(value, str),
 }
@@ -167,10 +167,6 @@ def _json(value: object) -> str:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _any_text(_text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -39,7 +40,7 @@ class Watch:
         now = time.monotonic()
         timeout = query.timeout_seconds or DEFAULT_TIMEOUT
         self._end = now + timeout
-        self._bookmark_at = min(now + BOOKMARK_INTERVAL, max(now, self._end - LAST_BOOKMARK))
+        self._bookmark_at = self._after(now)
 
     async def events(self) -> AsyncIterator[list[Object]]:
         """Yield batches of watch events until the time is over, the history is lost or the kind is gone."""
@@ -78,9 +79,7 @@ class Watch:
         self._position = self._store.version
         now = time.monotonic()
         if self._query.allow_watch_bookmarks and now >= self._bookmark_at:
-            self._bookmark_at = now + BOOKMARK_INTERVAL
-            if now < self._end - LAST_BOOKMARK:
-                self._bookmark_at = min(self._bookmark_at, self._end - LAST_BOOKMARK)
+            self._bookmark_at = self._after(now)
             yield self._bookmark({})
 
     def _event(self, change: Change) -> Object | None:
@@ -95,6 +94,11 @@ class Watch:
         # The last state that was selected, under the version of the change that ended that.
         metadata = {**old["metadata"], "resourceVersion": str(change.version)}
         return {"type": "DELETED", "object": {**old, "metadata": metadata}}
+
+    def _after(self, now: float) -> float:
+        """When the next bookmark is due."""
+        last = self._end - LAST_BOOKMARK
+        return min(now + BOOKMARK_INTERVAL, last if now < last else math.inf)
 
     def _covers(self, namespace: str) -> bool:
         return not self._namespace or namespace == self._namespace

@@ -183,4 +183,6 @@ def caret(node: nodes.Node) -> Position | None:
             return caret(node.left)
         case nodes.Compare():
             return caret(node.expr)
+        case nodes.Tuple(items=[first, *_]):
+            return caret(first)
     return node.lineno if isinstance(node.lineno, Position) else None

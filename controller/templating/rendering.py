@@ -5,7 +5,10 @@ Only ever called in a child process with limits: a template may run for ever and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+
+from jinja2.exceptions import TemplateRuntimeError
 
 from controller.problems import Problem
 from controller.templating.engine import Source, TemplateEnvironment, UnknownNames
@@ -13,6 +16,9 @@ from controller.templating.errors import problem_at, problem_of
 from controller.templating.protocol import Checked, Exceeded, Failed, Found, Frame, Rendered, Request, Working
 
 Report = Callable[[Frame], None]
+
+_ADDRESS = re.compile(rb"<[a-z][^<>\n]{0,80} at 0x[0-9a-f]{6,16}>")
+"""How Python shows what has no text. `{{ }}` refuses it with its place; this is for `~`, join and the like."""
 
 
 class _OutputTooLarge(Exception):
@@ -73,4 +79,9 @@ def _render(environment: TemplateEnvironment, source: Source, limit: int) -> byt
         text += part.encode()
         if len(text) > limit:
             raise _OutputTooLarge
+    if shown := _ADDRESS.search(text):
+        raise TemplateRuntimeError(
+            f"the output holds {shown[0].decode()}, which would differ from run to run:"
+            " call the function, or collect the sequence with | list"
+        )
     return bytes(text)

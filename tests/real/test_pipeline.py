@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def template_text(text: str) -> Any:
         obj["spec"]["outputs"][0]["template"] = text
 
     return change
+
+
+def set_host(host: str, obj: dict[str, Any]) -> None:
+    obj["data"]["host"] = host
 
 
 async def test_a_config_template_becomes_a_config_map(apiserver, namespace, client) -> None:
@@ -132,7 +137,7 @@ async def test_our_own_writes_are_no_drift(apiserver, namespace, client) -> None
                 CONFIG_MAPS,
                 "a",
                 namespace,
-                lambda obj, number=number: obj["data"].update(host=str(number)),
+                partial(set_host, str(number)),
             )
             await target_with(client, namespace, f"{number}\n")
         reasons = [event.event_type for event in recorder.events if event.event_type.startswith("drift")]
@@ -242,7 +247,7 @@ async def test_a_changed_annotation_requests_a_reconciliation(apiserver, namespa
 
         async def handled() -> bool:
             status = (await client.get(CONFIG_TEMPLATES, "web", namespace))["status"]
-            return status.get("lastHandledReconcileAt") == "now"
+            return bool(status.get("lastHandledReconcileAt") == "now")
 
         await eventually(handled, "lastHandledReconcileAt")
         assert len(recorder.of(ConfigPublished)) >= 2

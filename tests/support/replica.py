@@ -51,7 +51,7 @@ class ReplicaProcess:
         fixed = ("--kubeconfig", str(kubeconfig), "--http-address", "off", "--log-format", "json")
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *command, stdout=output, stderr=output
+                *launch, *fixed, *options, stdout=output, stderr=output
             )
         return cls(process, log)
 

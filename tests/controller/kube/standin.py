@@ -1,4 +1,4 @@
-"""An API server that says what a test has scripted and remembers what it was asked; and its informer's audience."""
+"""An API server that says what a test has scripted and remembers what it was asked; and an audience."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Watch:
 
 
 class StandIn:
-    """Serves the kind Thing; tests say with `answer` what a LIST gets, one after the other, the last for ever."""
+    """Serves the kind Thing. Tests script the answers: given one after the other, the last one for ever."""
 
     def __init__(self, pulse: Pulse) -> None:
         self.pulse = pulse
@@ -112,7 +112,9 @@ class StandIn:
     def refuse_watches(self, *answers: Answer) -> None:
         self._watch_refusals.extend(answers)
 
-    def asked(self, path: str = THINGS, *, watch: bool = False, limit: str | None = None) -> list[dict[str, str]]:
+    def asked(
+        self, path: str = THINGS, *, watch: bool = False, limit: str | None = None
+    ) -> list[dict[str, str]]:
         """The queries of the requests that came for this path."""
         queries = [dict(request.query) for request in self.requests if request.path == path]
         chosen = [query for query in queries if ("watch" in query) == watch]
@@ -159,7 +161,9 @@ class StandIn:
             watch.end()
 
 
-def thing(name: str, version: int, *, namespace: str = "default", uid: str = "", **fields: Any) -> dict[str, Any]:
+def thing(
+    name: str, version: int, *, namespace: str = "default", uid: str = "", **fields: Any
+) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
@@ -218,4 +222,3 @@ class PulsingClock(FakeClock):
             self.naps.append(seconds)
         self._pulse.beat()
         await super().sleep(seconds)
-

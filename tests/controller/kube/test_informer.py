@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -15,9 +16,9 @@ from controller.kube.informer import Informer
 from controller.kube.selection import Selection
 from controller.kube.store import Changes
 from tests.controller.kube.standin import (
-    THINGS,
     Answer,
     Audience,
+    Pulse,
     PulsingClock,
     StandIn,
     Watch,
@@ -28,7 +29,7 @@ from tests.controller.kube.standin import (
 
 SELECTION = Selection("example.org/v1", "Thing")
 EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
-Start = Callable[..., Informer]
+Make = Callable[..., Informer]
 
 
 @pytest.fixture
@@ -42,21 +43,26 @@ def audience(pulse):
 
 
 @pytest.fixture
-async def start(client: KubeClient, clock: PulsingClock, audience: Audience) -> AsyncIterator[Start]:
+def make(client: KubeClient, clock: PulsingClock, audience: Audience) -> Make:
+    """Makes informers whose callbacks the audience takes."""
+    return partial(
+        Informer,
+        client,
+        clock=clock,
+        on_change=audience.on_change,
+        on_synced=audience.on_synced,
+        on_failed=audience.on_failed,
+        on_recovered=audience.on_recovered,
+    )
+
+
+@pytest.fixture
+async def start(make: Make) -> AsyncIterator[Make]:
     """Starts informers, and stops them in the end."""
     tasks = []
 
     def begin(selection: Selection = SELECTION, **settings: float) -> Informer:
-        informer = Informer(
-            client,
-            selection,
-            clock=clock,
-            on_change=audience.on_change,
-            on_synced=audience.on_synced,
-            on_failed=audience.on_failed,
-            on_recovered=audience.on_recovered,
-            **settings,
-        )
+        informer = make(selection, **settings)
         tasks.append(asyncio.create_task(informer.run()))
         return informer
 
@@ -69,15 +75,16 @@ async def start(client: KubeClient, clock: PulsingClock, audience: Audience) -> 
 
 
 @pytest.fixture
-def until(pulse) -> Callable[[Callable[[], object]], Awaitable[None]]:
+def until(pulse: Pulse) -> Callable[[Callable[[], object]], Awaitable[None]]:
     return pulse.until
 
 
 async def nap(clock: PulsingClock, until, count: int = 1) -> float:
-    """Wait until the informer has gone to sleep for the count-th time; let it sleep; return how long that was."""
+    """Wait for the informer's count-th sleep, let it pass, and return how long it was."""
     await until(lambda: len(clock.naps) >= count and clock.sleepers)
-    await clock.advance(clock.naps[-1])
-    return clock.naps[-1]
+    seconds = clock.naps[count - 1]
+    await clock.advance(seconds)
+    return seconds
 
 
 def names(informer: Informer) -> list[str]:
@@ -87,7 +94,7 @@ def names(informer: Informer) -> list[str]:
 # --- S1, S2: list and watch
 
 
-async def test_an_empty_list_is_synced(server: StandIn, start: Start, audience, until):
+async def test_an_empty_list_is_synced(server: StandIn, start: Make, audience, until):
     server.lists(page(7))
     informer = start()
     await until(lambda: audience.synced)
@@ -206,7 +213,10 @@ async def test_after_410_a_new_list_makes_the_store_equal_to_the_server(
     assert (await server.next_watch()).query["resourceVersion"] == "20"
     assert names(informer) == ["changed", "kept", "new"]
     assert audience.changes[1] == Changes(
-        created=1, modified=1, deleted=1, keys=(("default", "gone"), ("default", "changed"), ("default", "new"))
+        created=1,
+        modified=1,
+        deleted=1,
+        keys=(("default", "gone"), ("default", "changed"), ("default", "new")),
     )
     assert audience.failures == []
 
@@ -271,7 +281,12 @@ async def test_a_forbidden_kind_names_the_missing_rule_and_recovers_when_granted
     informer = start()
     await until(lambda: audience.failures)
     failure = audience.failures[0]
-    assert (failure.kind, failure.namespace, failure.status, failure.reason) == ("Thing", "", 403, "Forbidden")
+    assert (failure.kind, failure.namespace, failure.status, failure.reason) == (
+        "Thing",
+        "",
+        403,
+        "Forbidden",
+    )
     assert failure.missing_rule == (
         'apiGroups: ["example.org"], resources: ["things"], verbs: ["list", "watch"] (in a ClusterRole)'
     )
@@ -326,7 +341,9 @@ async def test_namespaces_of_a_cluster_scoped_kind_are_refused_not_ignored(serve
 
 
 async def test_the_same_failure_is_reported_once_and_another_one_again(server, start, audience, clock, until):
-    server.lists(refusal(503, "ServiceUnavailable"), refusal(503, "ServiceUnavailable"), refusal(403, "Forbidden"))
+    server.lists(
+        refusal(503, "ServiceUnavailable"), refusal(503, "ServiceUnavailable"), refusal(403, "Forbidden")
+    )
     start()
     await nap(clock, until, 1)
     await nap(clock, until, 2)
@@ -454,17 +471,19 @@ async def test_an_answer_that_is_no_list_is_a_failure(server, start, audience, u
     assert "is no list" in audience.failures[0].message
 
 
-async def test_run_again_lists_again(server, start, client, audience, until):
-    server.lists(page(10, thing("a", 1)), page(20, thing("b", 2)))
-    informer = start()
+async def test_run_again_lists_again_and_reports_the_difference(server, make, audience, until):
+    server.lists(page(10, thing("a", 1), thing("b", 2)), page(20, thing("b", 2)))
+    informer = make(SELECTION)
+    running = asyncio.create_task(informer.run())
     await server.next_watch()
-    again = asyncio.create_task(_stop_and_run(informer, start))
-    await until(lambda: len(server.asked()) == 2)
-    again.cancel()
-
-
-async def _stop_and_run(informer, start):
-    await informer.run()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    running = asyncio.create_task(informer.run())
+    assert (await server.next_watch()).query["resourceVersion"] == "20"
+    assert audience.changes[1:] == [Changes(deleted=1, keys=(("default", "a"),))]
+    assert audience.synced == 1
+    running.cancel()
 
 
 # --- L8: the barrier
@@ -558,33 +577,16 @@ async def test_refresh_does_not_wait_for_a_back_off(server, start, clock, audien
     assert names(informer) == ["a"]
 
 
-async def test_refresh_without_a_running_watch_is_an_error(server, client, audience, clock):
+async def test_refresh_without_a_running_watch_is_an_error(server, make):
     server.lists(page(10))
-    informer = Informer(
-        client,
-        SELECTION,
-        clock=clock,
-        on_change=audience.on_change,
-        on_synced=audience.on_synced,
-        on_failed=audience.on_failed,
-        on_recovered=audience.on_recovered,
-    )
     with pytest.raises(ApiUnreachable, match="does not run"):
-        await informer.refresh()
+        await make(SELECTION).refresh()
 
 
-async def test_an_informer_that_is_stopped_lets_nobody_wait(server, client, audience, clock, until):
+async def test_an_informer_that_is_stopped_lets_nobody_wait(server, make, until):
     gate = asyncio.Event()
     server.lists(page(10), page(20), gate, page(20))
-    informer = Informer(
-        client,
-        SELECTION,
-        clock=clock,
-        on_change=audience.on_change,
-        on_synced=audience.on_synced,
-        on_failed=audience.on_failed,
-        on_recovered=audience.on_recovered,
-    )
+    informer = make(SELECTION)
     running = asyncio.create_task(informer.run())
     await server.next_watch()
     barrier = asyncio.create_task(informer.refresh())
@@ -593,7 +595,3 @@ async def test_an_informer_that_is_stopped_lets_nobody_wait(server, client, audi
     with pytest.raises(ApiUnreachable, match="was stopped"):
         await barrier
     gate.set()
-
-
-def test_things_are_listed_where_the_stand_in_serves_them():
-    assert THINGS == "/apis/example.org/v1/things"

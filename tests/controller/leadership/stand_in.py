@@ -32,7 +32,7 @@ class Fault:
     refused: int = 0
     """Answered with this status instead of being carried out."""
     lost: Literal["", "request", "answer"] = ""
-    error: Exception = field(default_factory=lambda: ApiUnreachable("cut off"))
+    error: BaseException = field(default_factory=lambda: ApiUnreachable("cut off"))
 
 
 HANGS = Fault(before=math.inf)
@@ -40,7 +40,7 @@ NONE = Fault()
 
 
 class LeaseServer:
-    """Holds the Lease as a real server does: a write needs the right uid and resourceVersion, and is watched."""
+    """Holds the Lease as a real server does: a write needs its uid and resourceVersion, and is watched."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -63,9 +63,9 @@ class LeaseServer:
     def create(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         if self.lease is not None:
             raise ApiError(409, "AlreadyExists", "exists")
-        obj = copy.deepcopy(dict(obj))
-        obj["metadata"] = {**obj["metadata"], "uid": f"uid-{self.version + 1}"}
-        return self._store("ADDED", obj)
+        created = copy.deepcopy(dict(obj))
+        created["metadata"]["uid"] = f"uid-{self.version + 1}"
+        return self._store("ADDED", created)
 
     def replace(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         if self.lease is None:
@@ -106,7 +106,7 @@ class LeaseServer:
         self.lease = obj
         after = obj.get("spec") or {}
         if after.get("holderIdentity") and after.get("acquireTime") != before.get("acquireTime"):
-            self.transitions.append(after.get("leaseTransitions"))
+            self.transitions.append(after.get("leaseTransitions", 0))
         self._tell(kind, obj)
         return copy.deepcopy(obj)
 
@@ -116,7 +116,7 @@ class LeaseServer:
 
 
 class Connection:
-    """One replica's client: `faults(method)` says what happens to each call, `watching` whether its watch works."""
+    """One replica's client: `script` says what happens to its next calls, `always` to all others."""
 
     def __init__(self, server: LeaseServer, clock: ProcessClock) -> None:
         self.server = server
@@ -310,6 +310,23 @@ class Cluster:
             await self.clock.advance(step)
             self._count_fences()
             assert self.open_fences <= 1
+
+    async def leader_and_standby(self) -> tuple[Replica, Replica]:
+        """One that leads, and one that waits."""
+        leader, standby = self.replica("a"), self.replica("b")
+        await leader.start()
+        await standby.start()
+        assert leader.leads
+        assert not standby.leads
+        return leader, standby
+
+    async def seconds_until(self, replica: Replica, limit: float = 100.0) -> float:
+        """How long it takes until that replica is in its next term, to a quarter of a second."""
+        terms, began = len(replica.terms), self.clock.monotonic()
+        while len(replica.terms) == terms:
+            assert self.clock.monotonic() - began < limit, "it never takes office"
+            await self.pass_time(0.25, step=0.25)
+        return self.clock.monotonic() - began
 
     async def close(self) -> None:
         assert self.open_fences <= 1

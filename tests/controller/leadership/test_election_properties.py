@@ -1,4 +1,4 @@
-"""Whatever the network, the server and the scheduler do: never two who may write, and always somebody again."""
+"""Whatever network, server and scheduler do: never two who may write, and always somebody again."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Chaos:
         await asyncio.gather(*self.writes, return_exceptions=True)
 
     async def check_recovery(self) -> None:
-        """Everything works again: somebody leads after the longest lease, and a clean stop hands over at once."""
+        """Everything works again: somebody leads after the longest lease, a clean stop hands over at once."""
         for replica in self.cluster.replicas:
             self.heal(replica)
         await self.cluster.pass_time(75, step=2.5)

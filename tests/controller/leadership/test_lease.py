@@ -1,4 +1,4 @@
-"""A Lease can be read whatever somebody wrote into it, and what is written back is what Kubernetes expects."""
+"""A Lease can be read whatever somebody wrote into it, and is written as Kubernetes expects."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from controller.events import (
     ValidationFailed,
 )
 from controller.observability.commentator import RECENT_EVENTS, Commentator
-from controller.observability.remarks import LONGEST_TEXT, PROBLEMS_SHOWN, REMARKS, brief, details
+from controller.observability.remarks import LONGEST_TEXT, PROBLEMS_SHOWN, REMARKS, Remark, brief, details
 from controller.problems import Problem
 from events import Event, EventBus, Request, Response, event, handling
 from tests.controller.observability.conftest import handled
@@ -60,6 +60,11 @@ def test_details_are_plain_values(cls):
     for value in details(sample(cls), brief).values():
         assert isinstance(value, str | int | float) or all(isinstance(item, str) for item in value)
         assert not str(value).startswith("<")
+
+
+def test_even_a_spec_named_by_mistake_shows_by_its_type_only(monkeypatch):
+    monkeypatch.setitem(REMARKS, ConfigValidated, Remark(logging.INFO, "in force", ("spec",)))  # type: ignore[arg-type] # a dict at heart
+    assert details(sample(ConfigValidated), str) == {"spec": "<ConfigTemplateSpec>"}
 
 
 async def test_a_line_tells_what_happened_to_what_and_why(running):

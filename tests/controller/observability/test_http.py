@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from controller.events import ConfigValidated
+from controller.observability.address import HttpAddressError
 from controller.observability.commentator import Commentator
 from controller.observability.debug import debug_views
 from controller.observability.http import HttpServer
@@ -167,21 +168,30 @@ async def test_an_ipv6_loopback_address_is_a_loopback_address():
         assert (await get(http, "/debug/state", host="[::1]"))[0] == 200
 
 
-async def test_it_stops_at_once_in_spite_of_open_connections():
-    async with serving(server()) as http:
-        _, idle = await asyncio.open_connection("127.0.0.1", http.port)
-        idle.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        _, half = await asyncio.open_connection("127.0.0.1", http.port)
+async def test_it_stops_at_once_in_spite_of_idle_half_asked_and_unread_connections():
+    async with serving(server(debug={"state": lambda: "x" * 20_000_000})) as http:
+        port = http.port
+        connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        (idle, ask), (_, half), (unread, slow) = connections
+        ask.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         half.write(b"GET /liv")
-        await half.drain()
-        await get(http, "/livez")
+        slow.write(b"GET /debug/state HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await idle.readline() == await unread.readline() == b"HTTP/1.1 200 OK\r\n"
         async with asyncio.timeout(0.5):
             await http.stop()
-        with pytest.raises(OSError, match="onnect"):
-            await asyncio.open_connection("127.0.0.1", int(idle.get_extra_info("peername")[1]))
-        for writer in (idle, half):
-            writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        for _, writer in connections:
+            writer.transport.abort()
     assert http.port is None
+
+
+async def test_a_taken_port_ends_the_start_with_its_address(running):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(HttpAddressError, match=f"--http-address {address}: address already in use"):
+            async with running(EventBus(), server(address)):
+                pass
 
 
 async def test_it_can_be_started_again():

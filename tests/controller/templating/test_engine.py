@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.controller.templating.support import (
-    job,
     found,
+    job,
     kubernetes_object,
     problem,
     render,
@@ -68,7 +68,9 @@ def test_a_called_method_wins_over_a_field_of_its_name():
     assert render("{% for key, value in values.items() %}{{ key }}{% endfor %}", values=labels) == "items"
 
 
-@pytest.mark.parametrize("access", ["values.keys", "values['keys']", "values | map(attribute='keys') | list"])
+@pytest.mark.parametrize(
+    "access", ["values.keys", "values['keys']", "[values] | map(attribute='keys') | list"]
+)
 def test_a_field_that_is_missing_is_undefined_although_python_has_such_a_method(access):
     assert (
         "'keys' is undefined" in problem(f"{{{{ {access} }}}}", values={"a": {}}).message or "map" in access
@@ -90,6 +92,14 @@ def test_what_python_shows_by_its_address_cannot_be_printed(template, hint):
     text = problem(template, watch("web")).message
     assert "cannot be printed" in text
     assert hint in text
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ 'a' ~ [1] | map('string') }}", "{{ [web.get, range] | join }}", "{{ {}.items | string }}"],
+)
+def test_an_address_that_gets_into_the_output_another_way_is_refused(template):
+    assert "differ from run to run" in problem(template, watch("web")).message
 
 
 @pytest.mark.parametrize(
