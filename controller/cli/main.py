@@ -9,7 +9,11 @@ import click
 
 COMMANDS = {
     "run": "controller.cli.run:run",
+    "render": "controller.cli.render:render",
+    "validate": "controller.cli.validate:validate",
+    "test": "controller.cli.test:test",
     "crd": "controller.cli.show:crd",
+    "graph": "controller.cli.graph:graph",
     "version": "controller.cli.show:show_version",
 }
 """Command -> where it is; a command's imports are made only when it is called."""

@@ -28,6 +28,8 @@ PAGE = 500
 """Objects per LIST request."""
 PAGE_TIMEOUT = 60.0
 """Seconds for one page."""
+PROBE_TIMEOUT = 5.0
+"""Seconds for asking where the server stands; a connection that has gone silent must not take longer."""
 BACKOFF = (0.8, 30.0)
 """Seconds between tries while the server is in trouble: at first and at most, as in client-go's reflector."""
 LASTING_BACKOFF = (5.0, 60.0)
@@ -172,12 +174,18 @@ class Reflector:
             await time_slice.turn()
         return page.metadata
 
-    async def _page(self, resource: Resource, limit: int, following: str = "") -> Page:
+    async def _page(
+        self,
+        resource: Resource,
+        limit: int,
+        following: str = "",
+        timeout: float = PAGE_TIMEOUT,
+    ) -> Page:
         query = {**self._selection.query, "limit": str(limit)}
         if following:
             query["continue"] = following
         path = resource.path(self._namespace or None)
-        body = await self._client.request("GET", path, query=query, timeout=PAGE_TIMEOUT)
+        body = await self._client.request("GET", path, query=query, timeout=timeout)
         try:
             return decode_page(body)
         except MalformedAnswer as error:
@@ -309,7 +317,7 @@ class Reflector:
             self._moved.set()
 
     async def _newest_version(self) -> str:
-        page = await self._page(await self._discover(), 1)
+        page = await self._page(await self._discover(), 1, timeout=PROBE_TIMEOUT)
         return page.metadata.resource_version or ""
 
     async def _catch_up(self, target: str) -> bool:

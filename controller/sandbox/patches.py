@@ -23,7 +23,10 @@ def merge_patch(patch: object) -> Patch:
 
 
 def json_patch(operations: object) -> Patch:
-    """Return the JSON patch as a function, which refuses with 422 what it cannot apply; refuses with 400."""
+    """Return the JSON patch as a function, which refuses with 422 what it cannot apply; refuses with 400.
+
+    Like the real server, and unlike the RFC, it lets `replace` add an absent member of an object.
+    """
     if not isinstance(operations, list) or not all(isinstance(one, dict) for one in operations):
         raise bad_request("error decoding patch: a JSON patch is a list of operations")
     return lambda obj: _applied(obj, operations)
@@ -71,8 +74,8 @@ def _apply(document: Object, operation: Object) -> None:
         case "remove":
             _take(document, path)
         case "replace":
-            _take(document, path)
-            _add(document, path, operation["value"])
+            parent = _get(document, path[:-1])
+            parent[_index(parent, path[-1])] = operation["value"]
         case "move":
             _add(document, path, _take(document, operation["from"].split("/")))
         case "copy":

@@ -18,7 +18,7 @@ from controller.templating.protocol import Checked, Exceeded, Failed, Found, Fra
 Report = Callable[[Frame], None]
 
 _ADDRESS = re.compile(rb"<[a-z][^<>\n]{0,80} at 0x[0-9a-f]{6,16}>")
-"""How Python shows what has no text. `{{ }}` refuses it with its place; this is for `~`, join and the like."""
+"""How Python shows what has no text. `{{ }}` refuses it and says where; this is for `~`, join and so on."""
 
 
 class _OutputTooLarge(Exception):

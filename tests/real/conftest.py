@@ -16,8 +16,8 @@ from tools import envtest
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the programs now if a selected test needs them: it takes longer than any test may."""
-    needed = any("apiserver" in getattr(item, "fixturenames", ()) for item in session.items)
-    if needed and not session.config.option.collectonly:
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if fixtures & {"apiserver", "real_server"} and not session.config.option.collectonly:
         try:
             envtest.find_assets(build=True)
         except (FileNotFoundError, subprocess.CalledProcessError) as error:

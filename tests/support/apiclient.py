@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -63,7 +64,8 @@ class ApiClient:
         accept: str = "application/json",
     ) -> Reply:
         """Send one request; `body` is encoded as JSON unless it is bytes. An answer that is no JSON is empty."""
-        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = None if body is None else io.BytesIO(encoded)  # aiohttp warns about large plain bytes
         headers = {"Content-Type": content_type, "Accept": accept}
         timeout = aiohttp.ClientTimeout(total=LONGEST)
         async with self._session.request(
@@ -109,10 +111,10 @@ class WatchStream:
         self._content = content
 
     async def next(self) -> dict[str, Any]:
-        """The next event; raises StopAsyncIteration at the end and a timeout after LONGEST seconds."""
+        """The next event; raises EOFError at the end and a timeout after LONGEST seconds."""
         line = await self._content.readline()
         if not line:
-            raise StopAsyncIteration
+            raise EOFError("the watch has ended")
         return dict(json.loads(line))
 
     async def take(self, count: int) -> list[tuple[str, str]]:

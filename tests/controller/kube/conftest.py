@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from controller.kube.client import KubeClient
 from tests.controller.kube.standin import Pulse, StandIn
 
 
-def kubeconfig(folder: Path, server: str, user: dict[str, object] | None = None) -> str:
+def kubeconfig(folder: Path, server: str, user: Mapping[str, object] | None = None) -> str:
     """Write a kubeconfig with one context and return its path."""
     path = folder / "kubeconfig"
     document = {

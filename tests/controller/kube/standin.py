@@ -15,13 +15,14 @@ from controller.kube.selection import WatchFailure
 from controller.kube.store import Changes
 from controller.testing import FakeClock
 
-PATIENCE = 5.0
-"""Seconds after which a test gives up waiting."""
 THINGS = "/apis/example.org/v1/things"
 
 
 class Pulse:
     """Wakes those who wait for a condition, whenever something has happened."""
+
+    patience = 5.0
+    """Seconds after which a test gives up waiting."""
 
     def __init__(self) -> None:
         self._happened = asyncio.Event()
@@ -30,7 +31,7 @@ class Pulse:
         self._happened.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self.patience):
             while not condition():
                 self._happened.clear()
                 await self._happened.wait()

@@ -63,7 +63,7 @@ def test_details_are_plain_values(cls):
 
 
 def test_even_a_spec_named_by_mistake_shows_by_its_type_only(monkeypatch):
-    monkeypatch.setitem(REMARKS, ConfigValidated, Remark(logging.INFO, "in force", ("spec",)))  # type: ignore[arg-type] # a dict at heart
+    monkeypatch.setitem(REMARKS, ConfigValidated, Remark(logging.INFO, "in force", ("spec",)))
     assert details(sample(ConfigValidated), str) == {"spec": "<ConfigTemplateSpec>"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 
 from controller.problems import Problem
 from controller.templating.protocol import Failed, Found, Frame, Rendered, RenderJob, Request, WatchData
@@ -12,6 +13,9 @@ from controller.templating.rendering import work
 
 OUTPUT = "out.cfg"
 MIB = 1 << 20
+
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For properties: a busy machine is no failure."""
 
 
 def kubernetes_object(name: str, namespace: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.templating import filters
-from tests.controller.templating.support import kubernetes_object, problem, render, watch
+from tests.controller.templating.support import kubernetes_object, patient, problem, render, watch
 
 JSON = st.recursive(
     st.none()
@@ -91,17 +91,20 @@ def test_sort_by_takes_several_paths():
     assert filters.sort_by(items, "a", "b") == [{"a": 0, "b": 9}, {"a": 1, "b": 1}, {"a": 1, "b": 2}]
 
 
+@patient
 @given(st.lists(st.fixed_dictionaries({}, optional={"w": JSON}), max_size=6), st.randoms())
 def test_sort_by_orders_anything_whatever_order_it_comes_in(items, random):
     shuffled = random.sample(items, len(items))
     assert filters.sort_by(shuffled, "w") == filters.sort_by(items, "w")
 
 
+@patient
 @given(JSON)
 def test_json_reads_back(value):
     assert filters.from_json(filters.to_json(value)) == value
 
 
+@patient
 @given(JSON)
 def test_yaml_reads_back(value):
     text = filters.to_yaml(value)
@@ -109,6 +112,6 @@ def test_yaml_reads_back(value):
 
 
 def test_yaml_repeats_instead_of_referring():
-    shared = {"a": 1}
-    assert yaml.safe_load(filters.to_yaml([shared, shared])) == [shared, shared]
-    assert "&" not in filters.to_yaml([shared, shared])
+    twice = {"a": 1}
+    assert yaml.safe_load(filters.to_yaml([twice, twice])) == [twice, twice]
+    assert "&" not in filters.to_yaml([twice, twice])

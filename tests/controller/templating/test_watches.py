@@ -13,7 +13,7 @@ from jinja2.exceptions import TemplateRuntimeError
 
 from controller.templating.protocol import WatchData
 from controller.templating.watches import WatchVariable
-from tests.controller.templating.support import kubernetes_object, render, watch
+from tests.controller.templating.support import kubernetes_object, patient, render, watch
 
 
 def names(objects: Iterable[dict[str, Any]]) -> list[str]:
@@ -100,6 +100,7 @@ def test_nothing_is_decoded_before_it_is_needed():
         list(broken)
 
 
+@patient
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3) | st.booleans() | st.none()), max_size=12)
 )

@@ -1,0 +1,95 @@
+"""What a replica does with a ConfigTemplate, done without a cluster: ask all validators, render, ask again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import click
+
+from controller.cli.subjects import Subject
+from controller.clock import SystemClock
+from controller.config.model import ConfigTemplateSpec
+from controller.events import ConfigValidationRequest, OutputValidationRequest, RenderedOutput
+from controller.problems import Problem
+from controller.reconciler.coordinator import VALIDATION_TIMEOUT, render_job, rendered_outputs
+from controller.runtime import Runtime
+from controller.templating.renderer import Renderer, RenderFailed, WatchData
+from controller.validators.builtin import AccessPolicy, all_validators
+from controller.validators.component import hosted
+from controller.validators.interface import AnyValidator, Stage
+from controller.validators.plugins import PluginError
+from events import EventBus, Request, RequestTimeout
+
+
+class Workbench:
+    """Validators on a bus of their own, and a renderer: the operator's, so that both say the same."""
+
+    def __init__(self, bus: EventBus, renderer: Renderer, validators: Iterable[AnyValidator]) -> None:
+        self._bus = bus
+        self._renderer = renderer
+        self._validators = tuple(validators)
+
+    async def judge(self, subject: Subject) -> tuple[Problem, ...]:
+        """Everything that keeps a ConfigTemplate from coming into force."""
+        if subject.spec is None:
+            return subject.problems
+        request = ConfigValidationRequest(template=subject.template, generation=1, spec=subject.spec)
+        return (*subject.problems, *await self._ask(request, Stage.CONFIG))
+
+    async def render(self, spec: ConfigTemplateSpec, watches: tuple[WatchData, ...]) -> dict[str, str]:
+        """The text of each output. Raises RenderFailed, or ClickException when it is not the templates' fault.
+
+        Nothing is withheld: who runs this has the objects before him.
+        """
+        try:
+            return await self._renderer.render(replace(render_job(spec, watches), sensitive=False))
+        except RenderFailed as error:
+            if error.kind == "internal":
+                raise click.ClickException(str(error)) from None
+            raise
+
+    async def judge_outputs(
+        self, template: str, spec: ConfigTemplateSpec, texts: dict[str, str]
+    ) -> tuple[Problem, ...]:
+        """Everything that keeps a render from being published."""
+        outputs: tuple[RenderedOutput, ...] = tuple(
+            replace(output, sensitive=False) for output in rendered_outputs(template, spec, texts)
+        )
+        return await self._ask(
+            OutputValidationRequest(template=template, outputs=outputs), Stage.OUTPUT
+        )
+
+    async def _ask(self, request: Request, stage: Stage) -> tuple[Problem, ...]:
+        names = [validator.name for validator in self._validators if validator.stage is stage]
+        try:
+            result = await self._bus.request(request, names, timeout=VALIDATION_TIMEOUT)
+        except RequestTimeout as error:
+            return tuple(
+                Problem(message=f"validator {name} did not answer within {VALIDATION_TIMEOUT:g} s")
+                for name in error.result.missing
+            )
+        return tuple(problem for name in names for problem in result.responses[name].problems)
+
+
+def permissive(subjects: Iterable[Subject]) -> AccessPolicy:
+    """The access rules where no operator's settings are known: each of these may do what it wants."""
+    return AccessPolicy(frozenset(subject.namespace for subject in subjects), allow_secrets=True)
+
+
+@asynccontextmanager
+async def workbench(policy: AccessPolicy) -> AsyncIterator[Workbench]:
+    """A workbench for the length of a block. Raises ClickException for a plug-in that cannot be used."""
+    renderer, bus = Renderer(), EventBus()
+    try:
+        validators = all_validators(renderer, policy)
+    except PluginError as error:
+        raise click.ClickException(str(error)) from None
+    runtime = Runtime(bus, [hosted(validator) for validator in validators], clock=SystemClock())
+    try:
+        await runtime.start()
+        yield Workbench(bus, renderer, validators)
+    finally:
+        await runtime.stop(drain=1.0)
+        await renderer.stop()
