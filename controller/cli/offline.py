@@ -1,4 +1,4 @@
-"""What a replica does with a ConfigTemplate, done without a cluster: ask all validators, render, ask again."""
+"""What a replica does with a ConfigTemplate, without a cluster: ask all validators, render, ask again."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Workbench:
         return (*subject.problems, *await self._ask(request, Stage.CONFIG))
 
     async def render(self, spec: ConfigTemplateSpec, watches: tuple[WatchData, ...]) -> dict[str, str]:
-        """The text of each output. Raises RenderFailed, or ClickException when it is not the templates' fault.
+        """The text of each output. Raises RenderFailed, or ClickException for a fault of the machinery.
 
-        Nothing is withheld: who runs this has the objects before him.
+        Nothing is withheld: whoever runs this has the objects before him.
         """
         try:
             return await self._renderer.render(replace(render_job(spec, watches), sensitive=False))
@@ -57,9 +57,7 @@ class Workbench:
         outputs: tuple[RenderedOutput, ...] = tuple(
             replace(output, sensitive=False) for output in rendered_outputs(template, spec, texts)
         )
-        return await self._ask(
-            OutputValidationRequest(template=template, outputs=outputs), Stage.OUTPUT
-        )
+        return await self._ask(OutputValidationRequest(template=template, outputs=outputs), Stage.OUTPUT)
 
     async def _ask(self, request: Request, stage: Stage) -> tuple[Problem, ...]:
         names = [validator.name for validator in self._validators if validator.stage is stage]

@@ -42,8 +42,6 @@ def validate(
     ctx.exit(1 if any(problems for _, problems in judged) else 0)
 
 
-async def _judge(
-    found: list[Subject], policy: AccessPolicy
-) -> list[tuple[Subject, tuple[Problem, ...]]]:
+async def _judge(found: list[Subject], policy: AccessPolicy) -> list[tuple[Subject, tuple[Problem, ...]]]:
     async with workbench(policy) as bench:
         return [(subject, await bench.judge(subject)) for subject in found]

@@ -86,6 +86,15 @@ class PositionParser(Parser):
         self._open.pop()
         return statement
 
+    def parse_pow(self) -> nodes.Expr:
+        """Parse `a ** b ** c` from the right, as Python and mathematics do; Jinja2 itself begins left."""
+        lineno = self.stream.current.lineno
+        base = self.parse_unary()
+        if self.stream.current.type != "pow":
+            return base
+        next(self.stream)
+        return nodes.Pow(base, self.parse_pow(), lineno=lineno)
+
     def fail_eof(self, end_tokens: tuple[str, ...] | None = None, lineno: int | None = None) -> NoReturn:
         """Raise TemplateSyntaxError at the innermost statement that was left open."""
         super().fail_eof(end_tokens, self._open[-1] if self._open else lineno)

@@ -13,8 +13,19 @@ from itertools import count
 from pathlib import Path
 
 from controller.problems import Problem
-from controller.templating.protocol import LENGTH, Final, Found, Frame, Working, decode_frame
-from controller.templating.worker import KILL, NOTICE, ORDER, READY, RUN
+from controller.templating.protocol import (
+    KILL,
+    LENGTH,
+    NOTICE,
+    ORDER,
+    READY,
+    RUN,
+    Final,
+    Found,
+    Frame,
+    Working,
+    decode_frame,
+)
 
 _START_LIMIT = 30.0
 """Seconds for Python to start and import, on a busy machine."""

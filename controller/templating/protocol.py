@@ -1,7 +1,8 @@
-"""What the main process and a render child say to each other.
+"""What the main process says to the fork server and to a render child, and what they answer.
 
-A child gets one request and answers with frames, each a 4-byte length and msgpack. The frames before the
-last tell how far it got, so that a child that is killed leaves behind what it was doing.
+Orders and notices are single messages of fixed size. A child gets one request and answers with frames, each
+a 4-byte length and msgpack. The frames before the last tell how far it got, so that a child that is killed
+leaves behind what it was doing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,17 @@ from typing import Any, Literal
 import msgspec
 
 from controller.problems import Problem
+
+ORDER = struct.Struct("<BQ")
+"""To the fork server: RUN or KILL, and the job."""
+NOTICE = struct.Struct("<Qi")
+"""From the fork server: the job, and its child's exit code (minus the signal, if one ended it)."""
+RUN, KILL = 1, 2
+READY = 0
+"""The job number of the notice that the fork server is up."""
+
+NOT_FORKED = 75
+"""The exit code told for a child that could not be made."""
 
 LENGTH = struct.Struct("<I")
 """Length in bytes of what follows, before each request and frame."""

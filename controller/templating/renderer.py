@@ -9,6 +9,7 @@ from typing import Literal
 from controller.problems import Problem
 from controller.templating.process import Outcome, Worker, WorkerLost
 from controller.templating.protocol import (
+    NOT_FORKED,
     Checked,
     Exceeded,
     Failed,
@@ -19,7 +20,6 @@ from controller.templating.protocol import (
     WatchData,
     encode_request,
 )
-from controller.templating.worker import NOT_FORKED
 
 __all__ = ["Kind", "RenderFailed", "RenderJob", "Renderer", "WatchData"]
 

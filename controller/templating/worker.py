@@ -2,8 +2,9 @@
 
 `python -m controller.templating.worker`, with one end of a socket pair as standard input. Messages from the
 main process name a job and say RUN (with the job's connection attached) or KILL; messages back tell the exit
-code of a job's child. At the end of the stream it kills what still runs and exits. It never looks at a job
-itself, so no template can harm it; the children live under limits that the kernel enforces.
+code of a job's child. At the end of the stream it kills what still runs and exits (no parent-death signal
+for itself: that comes when the thread that started it ends). It never looks at a job, so no template can
+harm it; the children live under limits that the kernel enforces.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import resource
 import selectors
 import signal
 import socket
-import struct
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from controller.templating.protocol import (
     LENGTH,
+    NOT_FORKED,
+    NOTICE,
+    ORDER,
+    READY,
+    RUN,
     Exceeded,
     Frame,
     RenderJob,
@@ -31,17 +36,6 @@ from controller.templating.protocol import (
     encode_frame,
 )
 from controller.templating.rendering import work
-
-ORDER = struct.Struct("<BQ")
-"""To the fork server: RUN or KILL, and the job."""
-NOTICE = struct.Struct("<Qi")
-"""From the fork server: the job, and its child's exit code (minus the signal, if one ended it)."""
-RUN, KILL = 1, 2
-READY = 0
-"""The job number of the notice that the fork server is up."""
-
-NOT_FORKED = 75
-"""The exit code told for a child that could not be made."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _OPEN_FILES = 16

@@ -63,7 +63,7 @@ class ApiClient:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Reply:
-        """Send one request; `body` is encoded as JSON unless it is bytes. An answer that is no JSON is empty."""
+        """Send one request; `body` is encoded as JSON unless it is bytes. What is no JSON is read as {}."""
         encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
         data = None if body is None else io.BytesIO(encoded)  # aiohttp warns about large plain bytes
         headers = {"Content-Type": content_type, "Accept": accept}
@@ -101,7 +101,12 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=LONGEST)
         async with self._session.get(path, params={"watch": "1", **query}, timeout=timeout) as response:
             assert response.status == 200, await response.text()
-            yield WatchStream(response.content)
+            try:
+                yield WatchStream(response.content)
+            finally:
+                # A TLS connection that is only closed waits for the server's goodbye, beyond the test's end.
+                if response.connection is not None and response.connection.transport is not None:
+                    response.connection.transport.abort()
 
 
 class WatchStream:

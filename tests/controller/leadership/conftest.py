@@ -15,3 +15,4 @@ async def cluster() -> AsyncIterator[Cluster]:
     cluster = Cluster()
     yield cluster
     await cluster.close()
+    assert cluster.open_fences <= 1

@@ -98,14 +98,16 @@ class Chaos:
         replica.clock.awake.set()
 
     async def run(self, happenings: list[Incident]) -> None:
-        for place in range(len(self.timings)):
-            self.replicas.append(await self.add(place))
-        for incident in happenings:
-            await self.meet(incident)
-        await self.check_recovery()
-        self.check_terms()
-        await self.cluster.close()
-        await asyncio.gather(*self.writes, return_exceptions=True)
+        try:
+            for place in range(len(self.timings)):
+                self.replicas.append(await self.add(place))
+            for incident in happenings:
+                await self.meet(incident)
+            await self.check_recovery()
+            self.check_terms()
+        finally:
+            await self.cluster.close()
+            await asyncio.gather(*self.writes, return_exceptions=True)
 
     async def check_recovery(self) -> None:
         """Everything works again: somebody leads after the longest lease, a clean stop hands over at once."""

@@ -110,7 +110,7 @@ def test_configuring_again_replaces_format_and_level_and_repeats_nothing(capsys)
     log.error("first")
     configure_logging(format="json", level="debug")
     log.debug("second")
-    logging.getLogger("kopf").debug("third")
+    logging.getLogger("kubernetes").debug("third")
     first, *rest = lines(capsys)
     assert "first" in first
     assert [json.loads(line)["event"] for line in rest] == ["second", "third"]

@@ -26,6 +26,11 @@ def test_nothing_is_escaped():
     assert render("{{ '<a & b>' }}") == "<a & b>"
 
 
+def test_powers_associate_to_the_right():
+    """As in Python; Jinja2 itself gives 64."""
+    assert render("{{ 2 ** 3 ** 2 }}") == "512"
+
+
 def test_windows_line_ends_become_newlines():
     assert render("a\r\nb\r\n") == "a\nb\n"
 

@@ -1,4 +1,4 @@
-"""The fork server and its children do not outlive those that they serve."""
+"""The main process stays clear of templates, and its fork server does not outlive it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,22 @@ asyncio.run(main())
 """
 
 
-async def test_nothing_is_left_when_the_main_process_is_killed():
+async def run_python(program: str) -> asyncio.subprocess.Process:
+    """Another interpreter with the import path of this one."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE, env=environment
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env=environment
     )
+
+
+async def test_the_main_process_has_nothing_that_could_compile_a_template():
+    python = await run_python("import sys, controller.templating.renderer; print('jinja2' in sys.modules)")
+    output, _ = await python.communicate()
+    assert output.strip() == b"False"
+
+
+async def test_nothing_is_left_when_the_main_process_is_killed():
+    parent = await run_python(PARENT)
     assert parent.stdout
     worker = int(await parent.stdout.readline())
     await until(lambda: bool(children(worker)))

@@ -1,4 +1,4 @@
-"""Every test here runs twice, against the sandbox and against a real API server, so that the two cannot drift.
+"""Every test here runs against the sandbox and against a real API server, so that the two cannot drift.
 
 What is held is what the operator, kopf and kubectl rely on, and no more.
 """
@@ -9,6 +9,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import pytest
@@ -68,7 +69,7 @@ SCHEMA = {
 }
 
 
-def definition(plural: str, kind: str) -> dict[str, object]:
+def definition(plural: str, kind: str) -> dict[str, Any]:
     """A CustomResourceDefinition with the schema above."""
     version = {
         "name": "v1",
@@ -115,8 +116,8 @@ class Server(ApiClient):
         if self._real is not None:
             await self._real.start_controllers()
 
-    async def wait_until(self, path: str, condition: Callable[[int, dict[str, object]], bool]) -> None:
-        """Poll an object until its status code and body fulfil the condition; both servers act in their own time."""
+    async def wait_until(self, path: str, condition: Callable[[int, dict[str, Any]], bool]) -> None:
+        """Poll until status code and body are as wanted: both servers act in their own time."""
         async with asyncio.timeout(60):
             while True:
                 reply = await self.get(path)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from tests.real.conformance.conftest import Server
+
 
 @pytest.fixture(autouse=True)
 async def _controllers(server):
     await server.start_controllers()
 
 
-async def made(server, name, *owners):
+async def made(server: Server, name: str, *owners: dict[str, str]) -> dict[str, str]:
     reply = await server.post(
         server.configmaps, {"metadata": {"name": name, "ownerReferences": list(owners)}}
     )
@@ -18,7 +20,7 @@ async def made(server, name, *owners):
     return {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": reply.body["metadata"]["uid"]}
 
 
-async def gone(server, name):
+async def gone(server: Server, name: str) -> None:
     await server.wait_until(f"{server.configmaps}/{name}", lambda code, _: code == 404)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.real.conformance.conftest import Server
+from tests.support.apiclient import Reply
 
-async def made(server, name, **labels):
+
+async def made(server: Server, name: str, **labels: str) -> Reply:
     reply = await server.post(server.configmaps, {"metadata": {"name": name, "labels": labels}})
     assert reply.code == 201, reply.body
     return reply

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tests.real.conformance.conftest import Server
 from tests.support.apiclient import JSON_PATCH
 
 
-def named(name, **fields):
+def named(name: str, **fields: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, **fields}
 
 
-async def made(server, path, obj):
+async def made(server: Server, path: str, obj: dict[str, Any]) -> dict[str, Any]:
     reply = await server.post(path, obj)
     assert reply.code == 201, reply.body
     return reply.body

@@ -1,0 +1,1 @@
+"""The demo: a sandbox, two real replicas, and a story whose every step is checked."""
