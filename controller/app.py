@@ -37,7 +37,7 @@ from controller.runtime import Runtime
 from controller.settings import Settings
 from controller.templating.renderer import Renderer
 from controller.validators.builtin import AccessPolicy, all_validators
-from controller.validators.component import hosted
+from controller.validators.component import ConfigValidatorHost, OutputValidatorHost, hosted
 from controller.validators.interface import Stage
 from events import EventBus
 
@@ -45,6 +45,28 @@ DRAIN = 20.0
 """Seconds that a stopping replica gives to what is in hand; Kubernetes' own patience is 30 s."""
 WARM_STEP = 0.05
 """Seconds between two looks at whether the replica is warm."""
+
+COMPONENTS: tuple[type[Component], ...] = (
+    Commentator,
+    MetricsComponent,
+    HttpServer,
+    ConfigValidatorHost,
+    OutputValidatorHost,
+    Watcher,
+    Gate,
+    Loader,
+    ConfigSource,
+    KopfThread,
+    Leadership,
+    Standalone,
+    Announcer,
+    StatusWriter,
+    DriftWatch,
+    Publisher,
+    Coordinator,
+    Reconciler,
+)
+"""Every class of component that an application may run, for those who want to know without running one."""
 
 _log = structlog.get_logger("kopfbus")
 

@@ -25,15 +25,13 @@ class Route:
     @classmethod
     def of(cls, path: str) -> Route | None:
         """Return the route of /api/v1/... or /apis/GROUP/VERSION/..., or None if it names no resource."""
-        root, *parts = [part for part in path.split("/") if part]
-        group = ""
-        if root == "apis" and parts:
-            group, *parts = parts
-        elif root != "api":
-            return None
-        if len(parts) < 2:
-            return None
-        version, *parts = parts
+        match [part for part in path.split("/") if part]:
+            case ["api", version, _, *_] as parts:
+                group, parts = "", parts[2:]
+            case ["apis", group, version, _, *_] as parts:
+                parts = parts[3:]
+            case _:
+                return None
         namespace = ""
         if parts[0] == "namespaces" and len(parts) > 2 and parts[2] not in _NAMESPACE_SUBRESOURCES:
             _, namespace, *parts = parts
