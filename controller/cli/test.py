@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,9 @@ class _Report:
 def test(ctx: click.Context, *, files: tuple[str, ...]) -> None:
     """Run the tests that ConfigTemplates bring along in spec.tests."""
     reports = asyncio.run(_test(subjects(read(files))))
-    console = Console(highlight=False, soft_wrap=True)
+    # Rich alone would leave bold text in, of which NO_COLOR says nothing; a log is to be plain.
+    plain = bool(os.environ.get("NO_COLOR"))
+    console = Console(highlight=False, soft_wrap=True, color_system=None if plain else "auto")
     for report in reports:
         for line in _lines(report):
             console.print(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 from controller.sandbox.builtin_kinds import DEFINITION, NAMESPACE
 from controller.sandbox.decoding import Target
@@ -28,15 +29,24 @@ class Controllers:
         position = 0
         while True:
             await self._store.wait_beyond(position)
-            try:
-                owners_matter = any(_concerns_owners(change) for change in self._store.since(position))
-            except HistoryGone:
-                owners_matter = True
+            changes = self._changes_since(position)
             position = self._store.version
             self._serve_definitions()
             self._empty_namespaces()
-            if owners_matter:
-                self._collect_garbage()
+            if changes is None or any(change.new is None for change in changes):
+                for kind in self._catalogue:
+                    for key in self._store.all(kind):
+                        self._collect(kind, key)
+            else:
+                for change in changes:
+                    self._collect(change.kind, change.key)
+
+    def _changes_since(self, position: int) -> Sequence[Change] | None:
+        """Return what happened, or None if there is no telling."""
+        try:
+            return list(self._store.since(position))
+        except HistoryGone:
+            return None
 
     def _serve_definitions(self) -> None:
         """Serve the kind of each definition as it now stands; end those that are being deleted."""
@@ -83,32 +93,25 @@ class Controllers:
             left = left or self._store.get(kind, key) is not None
         return not left
 
-    def _collect_garbage(self) -> None:
-        """Delete every object whose owners are all gone; drop the references to owners that are."""
-        objects = {kind: self._store.all(kind) for kind in self._catalogue}
-        uids = {(key[0], obj["metadata"]["uid"]) for kept in objects.values() for key, obj in kept.items()}
-        for kind, kept in objects.items():
-            for key, obj in kept.items():
-                references = obj["metadata"].get("ownerReferences") or []
-                present = [one for one in references if self._is_present(one, key[0], uids)]
-                if references and not present and "deletionTimestamp" not in obj["metadata"]:
-                    self._registry.delete(Target(kind, *key))
-                elif present and len(present) < len(references):
-                    metadata = {**obj["metadata"], "ownerReferences": present}
-                    self._write(kind, {**obj, "metadata": metadata})
+    def _collect(self, kind: Kind, key: Key) -> None:
+        """Delete the object if its owners are all gone; drop its references to those that are."""
+        obj = self._store.get(kind, key)
+        references = [] if obj is None else obj["metadata"].get("ownerReferences") or []
+        present = [one for one in references if self._is_present(one, key[0])]
+        if obj is None or len(present) == len(references):
+            return
+        if present:
+            self._write(kind, {**obj, "metadata": {**obj["metadata"], "ownerReferences": present}})
+        elif "deletionTimestamp" not in obj["metadata"]:
+            self._registry.delete(Target(kind, *key))
 
-    def _is_present(self, reference: Object, namespace: str, uids: set[tuple[str, str]]) -> bool:
+    def _is_present(self, reference: Object, namespace: str) -> bool:
         """An owner is in the same namespace or cluster-scoped; one of an unknown kind counts as present."""
         if not self._catalogue.knows(reference["apiVersion"], reference["kind"]):
             return True
-        return bool(uids & {(namespace, reference["uid"]), ("", reference["uid"])})
+        return self._store.has_owner(reference["uid"], namespace)
 
     def _write(self, kind: Kind, obj: Object) -> None:
         metadata = obj["metadata"]
         target = Target(kind, metadata.get("namespace", ""), metadata["name"])
         self._registry.overwrite(target, copy.deepcopy(obj))
-
-
-def _concerns_owners(change: Change) -> bool:
-    """A removal may leave dependents behind, and an object may be born or changed to be one."""
-    return change.new is None or bool(change.new["metadata"].get("ownerReferences"))

@@ -35,7 +35,7 @@ def check_uid(target: Target, asked: str | None, old: Object | None) -> None:
 
 
 def check_version(target: Target, asked: str | None, old: Object) -> None:
-    """The resourceVersion must be the stored one; refuses with 409, or with 422 where it may not be absent."""
+    """The resourceVersion must be the stored one; refuses with 409, or 422 where it may not be absent."""
     if asked is None and target.kind.blind_update:
         return
     if asked is None:

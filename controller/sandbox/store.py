@@ -40,6 +40,8 @@ class Store:
         """The resourceVersion of the last write."""
         self._window = window
         self._objects: dict[tuple[str, str], dict[Key, Object]] = {}
+        self._namespaces: dict[str, str] = {}
+        """Where the object with a uid is."""
         self._history: list[Change] = []
         self._forgotten = 0
         self._news = asyncio.Event()
@@ -51,6 +53,10 @@ class Store:
     def all(self, kind: Kind) -> dict[Key, Object]:
         """A copy of the kind's objects, unsorted."""
         return dict(self._objects.get(kind.id, {}))
+
+    def has_owner(self, uid: str, namespace: str) -> bool:
+        """Whether there is an object with that uid in the namespace, or a cluster-scoped one."""
+        return self._namespaces.get(uid) in {namespace, ""}
 
     def put(self, kind: Kind, obj: Object) -> Object:
         """Store a new state under the next version, which is written into it."""
@@ -97,6 +103,10 @@ class Store:
 
     def _record(self, kind: Kind, key: Key, old: Object | None, new: Object | None) -> None:
         self.version += 1
+        if new is None and old is not None:
+            self._namespaces.pop(old["metadata"].get("uid", ""), None)
+        elif new is not None and "uid" in new["metadata"]:
+            self._namespaces[new["metadata"]["uid"]] = key[0]
         self._history.append(Change(self.version, kind, key, old, new))
         if len(self._history) >= 2 * self._window:  # in bulk: a list is slow to shorten at its head
             del self._history[: self._window]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 
 from tests.controller.sandbox.test_kubectl import DEFINITION, WIDGET
+from tests.support.apiclient import ApiClient, Reply
 
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
 OPERATOR = """
@@ -42,7 +44,7 @@ async def operator(folder, kubeconfig):
         await process.wait()
 
 
-async def until(client, condition):
+async def until(client: ApiClient, condition: Callable[[Reply], object]) -> Reply:
     async with asyncio.timeout(20):
         while True:
             reply = await client.get(f"{WIDGETS}/a")
