@@ -14,15 +14,14 @@ from controller.graph import RUNTIME, Flow, component_name, flows
 @click.command
 @click.option(
     "--format",
-    "form",
     type=click.Choice(["mermaid", "markdown"]),
     default="mermaid",
     show_default=True,
     help="A drawing, or a table.",
 )
-def graph(*, form: str) -> None:
+def graph(*, format: str) -> None:  # noqa: A002 - an option's variable is named after this
     """Show which component publishes and which consumes each type of event."""
-    draw: Callable[[], Iterable[str]] = {"mermaid": _mermaid, "markdown": _markdown}[form]
+    draw: Callable[[], Iterable[str]] = {"mermaid": _mermaid, "markdown": _markdown}[format]
     click.echo("\n".join(draw()))
 
 

@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "run": "controller.cli.run:run",
+    "demo": "controller.cli.demo:demo",
     "sandbox": "controller.cli.sandbox:sandbox",
     "render": "controller.cli.render:render",
     "validate": "controller.cli.validate:validate",

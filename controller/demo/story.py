@@ -62,9 +62,13 @@ class Story:
         await self._stage.start_replica("one")
         await self._stage.until(self._stage.leader, "a leader", lambda: self._stage.log("one"))
         await self._stage.start_replica("two")
+        await self._stage.until(self._two_stands, "a standby", lambda: self._stage.log("two"))
         self._tell.good(
             "replica one leads (its name is in the Lease), replica two is on standby, and as warm"
         )
+
+    async def _two_stands(self) -> bool:
+        return "leader.election.started" in self._stage.log("two")
 
     async def _render(self) -> None:
         self._tell.step("A ConfigTemplate becomes a ConfigMap")
@@ -72,7 +76,7 @@ class Story:
         await self._stage.condition(self._name, "Ready", "True")
         target = await self._stage.target(self._target)
         annotations = target["metadata"]["annotations"]
-        self._tell.show(f"ConfigMap {self._target}: {self._key}", self._text(target))
+        self._tell.show(f"ConfigMap {self._target}: {self._key}", target["data"][self._key])
         self._tell.good("HAProxy's configuration, rendered from Ingresses, Services and EndpointSlices")
         owner = target["metadata"]["ownerReferences"][0]["name"]
         term, checksum = annotations["kopfbus.dev/term"], annotations["kopfbus.dev/checksum"][:19]
@@ -82,9 +86,9 @@ class Story:
         self._tell.step("An Ingress is added")
         before = self._text(await self._stage.target(self._target))
         started = time.monotonic()
-        for document in _blog():
+        for document in _hello():
             await self._create(document)
-        after = await self._content("blog.example.org", "the new host in the configuration")
+        after = await self._content("hello.example.org", "the new host in the configuration")
         self._tell.diff(f"ConfigMap {self._target}", before, after)
         self._tell.good(f"in the ConfigMap after {time.monotonic() - started:.2f} s")
 
@@ -143,11 +147,11 @@ class Story:
         term = await self._term()
         killed = self._stage.kill(leader)
         self._tell.say(f"replica {leader} led, and is dead; meanwhile an Ingress goes")
-        await self._stage.client.delete(_INGRESSES, "blog", NAMESPACE)
+        await self._stage.client.delete(_INGRESSES, "hello", NAMESPACE)
 
         async def taken_over() -> bool:
             target = await self._stage.target(self._target)
-            return await self._term() > term and "blog.example.org" not in self._text(target)
+            return await self._term() > term and "hello.example.org" not in self._text(target)
 
         await self._stage.until(
             taken_over, f"replica {other} has taken over and written", lambda: self._stage.log(other)
@@ -179,7 +183,9 @@ class Story:
         return str(self._template["spec"]["outputs"][0]["target"]["key"])
 
     def _text(self, target: Document) -> str:
-        return str((target.get("data") or {}).get(self._key, ""))
+        """All keys of a target, one after the other."""
+        data = target.get("data") or {}
+        return "\n".join(f"# {key}\n{data[key]}" for key in sorted(data))
 
     async def _term(self) -> int:
         return int((await self._stage.target(self._target))["metadata"]["annotations"]["kopfbus.dev/term"])
@@ -223,24 +229,24 @@ def _manifests(path: Path) -> Iterator[Document]:
                 yield from document["items"] if document["kind"].endswith("List") else (document,)
 
 
-def _blog() -> tuple[Document, ...]:
+def _hello() -> tuple[Document, ...]:
     """A Service with one endpoint, and an Ingress that leads to it."""
-    labels = {"kubernetes.io/service-name": "blog"}
-    backend = {"service": {"name": "blog", "port": {"number": 80}}}
+    labels = {"kubernetes.io/service-name": "hello"}
+    backend = {"service": {"name": "hello", "port": {"number": 80}}}
     return (
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": "blog"},
+            "metadata": {"name": "hello"},
             "spec": {
                 "ports": [{"name": "http", "port": 80, "targetPort": 8080}],
-                "selector": {"app": "blog"},
+                "selector": {"app": "hello"},
             },
         },
         {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
-            "metadata": {"name": "blog-1", "labels": labels},
+            "metadata": {"name": "hello-1", "labels": labels},
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
             "endpoints": [{"addresses": ["10.0.9.1"], "conditions": {"ready": True}}],
@@ -248,12 +254,12 @@ def _blog() -> tuple[Document, ...]:
         {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "Ingress",
-            "metadata": {"name": "blog"},
+            "metadata": {"name": "hello"},
             "spec": {
                 "ingressClassName": "haproxy",
                 "rules": [
                     {
-                        "host": "blog.example.org",
+                        "host": "hello.example.org",
                         "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
                     }
                 ],

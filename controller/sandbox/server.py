@@ -4,9 +4,9 @@ Everything else lives beside: `registry` for the rules of writes, `listing` and 
 and `validation` for custom resources, `controllers` for what happens in the background.
 
 Left out, and refused (404, 405, 415, 422) in words that say so: kinds with several versions, server-side
-apply, strategic merge patches with lists, dry runs, protobuf, subresources other than status. Left out, and not
-noticed: CEL rules, access control, managedFields, the validation and defaults of built-in kinds beyond `rules`.
-Nothing runs Pods.
+apply, strategic merge patches with lists, dry runs, protobuf, subresources other than status. Left out, and
+not noticed: CEL rules, access control, managedFields, the validation and defaults of built-in kinds beyond
+`rules`. Nothing runs Pods.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from controller.kube.store import Changes
 from tests.controller.kube.standin import Audience, Pulse
 from tests.support.apiserver import ApiServer
 from tests.support.cluster import DEFINITIONS, NAMESPACES, config_map, connected, edit, eventually
-from tests.support.proxy import proxied
+from tests.support.proxy import Proxy, proxied
 
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", namespaced=True)
 BINDINGS = Resource("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", namespaced=True)
@@ -96,6 +97,18 @@ async def following(client: KubeClient, selection: Selection) -> AsyncIterator[F
         await asyncio.wait({task})
 
 
+@asynccontextmanager
+async def behind_proxy(apiserver: ApiServer, folder: Path) -> AsyncIterator[tuple[Proxy, KubeClient]]:
+    """A client whose connections can be made to fall silent."""
+    copy = folder / "kubeconfig"
+    before = asyncio.all_tasks()
+    async with proxied(apiserver.kubeconfig, apiserver.url, copy) as proxy:
+        async with connected(copy) as client:
+            yield proxy, client
+        # The proxy's own tasks close its sockets: in their time, once the client has gone.
+        await asyncio.wait(asyncio.all_tasks() - before, timeout=5)
+
+
 def config_maps(*namespaces: str, **selectors: Any) -> Selection:
     return Selection("v1", "ConfigMap", namespaces, **selectors)
 
@@ -134,10 +147,8 @@ async def test_an_empty_list_is_synced(admin, namespace):
 async def test_what_vanished_before_a_410_is_deleted_by_the_relist(apiserver, admin, namespace, tmp_path):
     """After a relist the store is exactly the server's set, and only differences are reported (S1)."""
     await create(admin, namespace, "changed", "gone", "kept")
-    copy = tmp_path / "kubeconfig"
     async with (
-        proxied(apiserver.kubeconfig, apiserver.url, copy) as proxy,
-        connected(copy) as client,
+        behind_proxy(apiserver, tmp_path) as (proxy, client),
         following(client, config_maps(namespace)) as follower,
     ):
         await follower.has("changed", "gone", "kept")
@@ -369,14 +380,13 @@ async def test_a_store_behind_a_silent_connection_is_brought_up_to_date(
 ):
     """After refresh() the store is as new as the server was when it was called, whatever the watch says."""
     monkeypatch.setattr(reflector, "PROBE_TIMEOUT", 0.5)
-    await create(admin, namespace, "gone")
-    copy = tmp_path / "kubeconfig"
     async with (
-        proxied(apiserver.kubeconfig, apiserver.url, copy) as proxy,
-        connected(copy) as client,
+        behind_proxy(apiserver, tmp_path) as (proxy, client),
         following(client, config_maps(namespace)) as follower,
     ):
-        await follower.pulse.until(lambda: follower.informer.synced and follower.names == ["gone"])
+        await follower.pulse.until(lambda: follower.informer.synced)
+        await create(admin, namespace, "gone")
+        await follower.has("gone")  # so the watch is open, and the next request needs a connection of its own
         await client.get(CONFIG_MAPS, "gone", namespace)
         proxy.stall()
         await admin.delete(CONFIG_MAPS, "gone", namespace)

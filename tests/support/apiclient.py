@@ -101,12 +101,7 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(total=None, sock_read=LONGEST)
         async with self._session.get(path, params={"watch": "1", **query}, timeout=timeout) as response:
             assert response.status == 200, await response.text()
-            try:
-                yield WatchStream(response.content)
-            finally:
-                # A TLS connection that is only closed waits for the server's goodbye, beyond the test's end.
-                if response.connection is not None and response.connection.transport is not None:
-                    response.connection.transport.abort()
+            yield WatchStream(response.content)
 
 
 class WatchStream:

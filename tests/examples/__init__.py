@@ -1,0 +1,1 @@
+"""The examples: checked as a user would, and on API servers."""
