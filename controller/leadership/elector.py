@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
+
+import structlog
 
 from controller.clock import Clock
 from controller.kube.errors import ApiError
@@ -27,7 +28,7 @@ from controller.leadership.tenure import Tenure
 from controller.leadership.timer import back_off, time_limit
 from controller.leadership.timings import JITTER, LeaseTimings
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger("kopfbus.leadership")
 
 _LONGEST_BACK_OFF: Final = 60.0
 _LONGEST_WATCH_BACK_OFF: Final = 10.0
@@ -131,7 +132,7 @@ class Elector:
             async with time_limit(self._clock, self._timings.longest_call):
                 return await self._look_and_take()
         except Exception as error:
-            log.warning("standing for the Lease failed: %r", error)
+            _log.warning("standing for the Lease failed", error=repr(error))
             return None
 
     async def _look_and_take(self) -> Tenure | None:
@@ -177,7 +178,7 @@ class Elector:
     async def _serve(self, tenure: Tenure) -> None:
         """One term. Renewals go on while the office starts: a slow start must not lose the Lease."""
         term, fence = tenure.term, tenure.fence
-        log.info("in office: term %s, transition %d", term.resource_version, term.transitions)
+        _log.info("in office", term=term.resource_version, transitions=term.transitions)
         try:
             async with asyncio.TaskGroup() as tasks:
                 office = tasks.create_task(self._start(term))
@@ -199,17 +200,17 @@ class Elector:
             self.resign("taking office was cancelled")  # by somebody else, if the fence is open
             raise
         except Exception as error:
-            log.exception("taking office failed")
+            _log.exception("taking office failed")
             self.resign(f"taking office failed: {error}")
 
     async def _leave(self, tenure: Tenure) -> None:
-        log.info("leaving office: %s", tenure.fence.reason)
+        _log.info("leaving office", term=tenure.term.resource_version, reason=tenure.fence.reason)
         if self._office_open:
             try:
                 await self._on_stopped(tenure.term, tenure.fence.reason)
                 self._office_open = False
             except Exception:
-                log.exception("leaving office failed; the Lease is not released but runs out")
+                _log.exception("leaving office failed: the Lease is not released but runs out")
         self._plan(tenure)
         await self._release()
 
@@ -232,14 +233,14 @@ class Elector:
         if not self._claimed:
             return
         if not self._has_ended():
-            log.warning("the Lease is not released but runs out: the last term's writes have not ended")
+            _log.warning("the last term's writes have not ended: the Lease is not released but runs out")
             return
         self._claimed = False
         try:
             async with time_limit(self._clock, self._timings.longest_call):
                 await self._access.give_back(self.identity)
         except Exception as error:
-            log.warning("the Lease could not be released and runs out: %r", error)
+            _log.warning("the Lease could not be released and runs out", error=repr(error))
 
     async def _watch(self) -> None:
         """Follow the Lease: releases and other people's changes are seen at once. Polling does without it."""
@@ -249,7 +250,7 @@ class Elector:
             try:
                 await self._access.watch(self._watched)
             except Exception as error:
-                log.info("the watch on the Lease broke: %r", error)
+                _log.info("the watch on the Lease broke", error=repr(error))
             lasted = self._clock.monotonic() - began
             failures = 1 if lasted > _LONGEST_WATCH_BACK_OFF else failures + 1
             await self._clock.sleep(back_off(failures, first=0.1, limit=_LONGEST_WATCH_BACK_OFF))
@@ -274,4 +275,4 @@ class Elector:
         try:
             self._on_new_leader(holder)
         except Exception:
-            log.exception("on_new_leader failed")
+            _log.exception("on_new_leader failed")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import AbstractAsyncContextManager
+
+import structlog
 
 from controller.clock import Clock
 from controller.kube.errors import ApiError
@@ -13,7 +14,7 @@ from controller.leadership.lease import Lease
 from controller.leadership.timer import time_limit
 from controller.leadership.timings import LeaseTimings
 
-log = logging.getLogger(__name__)
+_log = structlog.get_logger("kopfbus.leadership")
 
 
 class Tenure:
@@ -71,7 +72,8 @@ class Tenure:
             async with self._time_left():
                 await self._renew()
         except Exception as error:
-            log.warning("renewing the Lease failed (%.1f s left): %r", self.fence.time_left, error)
+            left = round(self.fence.time_left, 1)
+            _log.warning("renewing the Lease failed", error=repr(error), seconds_left=left)
 
     async def _renew(self) -> None:
         """PUT without reading first; a refusal may be due to an earlier renewal whose answer was lost."""

@@ -38,7 +38,7 @@ class Process:
         self, client: KubeClient, namespace: str, timings: LeaseTimings, taken: asyncio.Event
     ) -> None:
         self.terms: list[tuple[float, Term]] = []
-        self._client = client
+        self.client = client
         self._taken = taken
         self._cut_off = False
         self.elector = Elector(
@@ -68,19 +68,19 @@ class Process:
 
     async def get(self, *args: Any, **options: Any) -> dict[str, Any]:
         await self._connected()
-        return await self._client.get(*args, **options)
+        return await self.client.get(*args, **options)
 
     async def create(self, *args: Any, **options: Any) -> dict[str, Any]:
         await self._connected()
-        return await self._client.create(*args, **options)
+        return await self.client.create(*args, **options)
 
     async def replace(self, *args: Any, **options: Any) -> dict[str, Any]:
         await self._connected()
-        return await self._client.replace(*args, **options)
+        return await self.client.replace(*args, **options)
 
     @contextlib.asynccontextmanager
     async def stream(self, *args: Any, **options: Any) -> AsyncIterator[AsyncIterator[bytes]]:
-        async with self._client.stream(*args, **options) as lines:
+        async with self.client.stream(*args, **options) as lines:
             yield lines
 
     async def _connected(self) -> None:
@@ -127,20 +127,19 @@ class Election:
 
     async def close(self) -> None:
         await asyncio.gather(*(process.stop() for process in self.processes))
+        for process in self.processes:
+            await process.client.close()
+        await self.client.close()
 
 
 @pytest.fixture
 async def election(apiserver: ApiServer, namespace: str) -> AsyncIterator[Election]:
-    async with contextlib.AsyncExitStack() as stack:
+    async def connect(user: str) -> KubeClient:
+        return await KubeClient.connect(str(apiserver.kubeconfig_for(user)))
 
-        async def connect(user: str) -> KubeClient:
-            client = await KubeClient.connect(str(apiserver.kubeconfig_for(user)))
-            stack.push_async_callback(client.close)
-            return client
-
-        election = Election(await connect("admin"), namespace, connect)
-        stack.push_async_callback(election.close)
-        yield election
+    election = Election(await connect("admin"), namespace, connect)
+    yield election
+    await election.close()
 
 
 async def closed(term: Term, seconds: float) -> None:
