@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Self
 
 import click
 
@@ -12,24 +12,46 @@ from controller.cli.subjects import Subject
 from controller.clock import SystemClock
 from controller.config.model import ConfigTemplateSpec
 from controller.events import ConfigValidationRequest, OutputValidationRequest, RenderedOutput
+from controller.observability.logs import configure_logging
 from controller.problems import Problem
 from controller.reconciler.coordinator import VALIDATION_TIMEOUT, render_job, rendered_outputs
 from controller.runtime import Runtime
 from controller.templating.renderer import Renderer, RenderFailed, WatchData
 from controller.validators.builtin import AccessPolicy, all_validators
 from controller.validators.component import hosted
-from controller.validators.interface import AnyValidator, Stage
+from controller.validators.interface import Stage
 from controller.validators.plugins import PluginError
 from events import EventBus, Request, RequestTimeout
 
 
 class Workbench:
-    """Validators on a bus of their own, and a renderer: the operator's, so that both say the same."""
+    """Validators on a bus of their own, and a renderer: the operator's, so that both say the same.
 
-    def __init__(self, bus: EventBus, renderer: Renderer, validators: Iterable[AnyValidator]) -> None:
-        self._bus = bus
-        self._renderer = renderer
-        self._validators = tuple(validators)
+    Make it outside an event loop: plug-ins are imported. Use it in one, in `async with`.
+
+    Raises
+    ------
+    ClickException
+        For a plug-in that cannot be used.
+    """
+
+    def __init__(self, policy: AccessPolicy) -> None:
+        configure_logging(format="console", level="error")  # to stderr: stdout is for results
+        self._renderer, self._bus = Renderer(), EventBus()
+        try:
+            self._validators = all_validators(self._renderer, policy)
+        except PluginError as error:
+            raise click.ClickException(str(error)) from None
+        hosts = [hosted(validator) for validator in self._validators]
+        self._runtime = Runtime(self._bus, hosts, clock=SystemClock())
+
+    async def __aenter__(self) -> Self:
+        await self._runtime.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runtime.stop(drain=1.0)
+        await self._renderer.stop()
 
     async def judge(self, subject: Subject) -> tuple[Problem, ...]:
         """Everything that keeps a ConfigTemplate from coming into force."""
@@ -74,20 +96,3 @@ class Workbench:
 def permissive(subjects: Iterable[Subject]) -> AccessPolicy:
     """The access rules where no operator's settings are known: each of these may do what it wants."""
     return AccessPolicy(frozenset(subject.namespace for subject in subjects), allow_secrets=True)
-
-
-@asynccontextmanager
-async def workbench(policy: AccessPolicy) -> AsyncIterator[Workbench]:
-    """A workbench for the length of a block. Raises ClickException for a plug-in that cannot be used."""
-    renderer, bus = Renderer(), EventBus()
-    try:
-        validators = all_validators(renderer, policy)
-    except PluginError as error:
-        raise click.ClickException(str(error)) from None
-    runtime = Runtime(bus, [hosted(validator) for validator in validators], clock=SystemClock())
-    try:
-        await runtime.start()
-        yield Workbench(bus, renderer, validators)
-    finally:
-        await runtime.stop(drain=1.0)
-        await renderer.stop()

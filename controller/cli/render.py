@@ -10,7 +10,7 @@ import click
 
 from controller.cli.files import FILES, Manifest, read
 from controller.cli.objects import NotSelectable, watch_data
-from controller.cli.offline import Workbench, permissive, workbench
+from controller.cli.offline import Workbench, permissive
 from controller.cli.subjects import Subject, subjects
 from controller.config.model import Output
 from controller.problems import Problem
@@ -47,7 +47,8 @@ def render(
     manifests = read(files)
     found = subjects(manifests)
     _check_wanted(found, output)
-    texts, problems = asyncio.run(_render(found, [*manifests, *read(objects)]))
+    manifests += read(objects)
+    texts, problems = asyncio.run(_render(Workbench(permissive(found)), found, manifests))
     if problems:
         click.echo("\n".join(problems), err=True)
         ctx.exit(1)
@@ -66,11 +67,13 @@ def _check_wanted(found: Sequence[Subject], output: str | None) -> None:
         raise click.UsageError(f"output {output!r} is {what}; the outputs are: {', '.join(names)}")
 
 
-async def _render(found: Sequence[Subject], manifests: Sequence[Manifest]) -> tuple[list[_Text], list[str]]:
+async def _render(
+    bench: Workbench, found: Sequence[Subject], manifests: Sequence[Manifest]
+) -> tuple[list[_Text], list[str]]:
     """The texts of all ConfigTemplates, and everything that was in the way."""
     texts: list[_Text] = []
     problems: list[str] = []
-    async with workbench(permissive(found)) as bench:
+    async with bench:
         for subject in found:
             try:
                 texts += await _render_one(bench, subject, manifests)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from controller.cli.cases import Verdict, run_tests
 from controller.cli.files import FILES, read
-from controller.cli.offline import permissive, workbench
+from controller.cli.offline import Workbench, permissive
 from controller.cli.subjects import Subject, subjects
 from controller.config.model import KIND
 from controller.problems import Problem
@@ -37,7 +37,8 @@ class _Report:
 @click.pass_context
 def test(ctx: click.Context, *, files: tuple[str, ...]) -> None:
     """Run the tests that ConfigTemplates bring along in spec.tests."""
-    reports = asyncio.run(_test(subjects(read(files))))
+    found = subjects(read(files))
+    reports = asyncio.run(_test(Workbench(permissive(found)), found))
     # Rich alone would leave bold text in, of which NO_COLOR says nothing; a log is to be plain.
     plain = bool(os.environ.get("NO_COLOR"))
     console = Console(highlight=False, soft_wrap=True, color_system=None if plain else "auto")
@@ -49,8 +50,8 @@ def test(ctx: click.Context, *, files: tuple[str, ...]) -> None:
     ctx.exit(1 if failures or any(report.problems for report in reports) else 0)
 
 
-async def _test(found: Sequence[Subject]) -> list[_Report]:
-    async with workbench(permissive(found)) as bench:
+async def _test(bench: Workbench, found: Sequence[Subject]) -> list[_Report]:
+    async with bench:
         reports = []
         for subject in found:
             problems = await bench.judge(subject)

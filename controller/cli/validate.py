@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from controller.cli.files import FILES, read
-from controller.cli.offline import permissive, workbench
+from controller.cli.offline import Workbench, permissive
 from controller.cli.subjects import Subject, subjects
 from controller.config.model import KIND
 from controller.problems import Problem
@@ -33,7 +33,7 @@ def validate(
     policy = permissive(found)
     if trusted_namespaces or allow_secrets:
         policy = AccessPolicy(frozenset(trusted_namespaces), allow_secrets)
-    judged = asyncio.run(_judge(found, policy))
+    judged = asyncio.run(_judge(Workbench(policy), found))
     for subject, problems in judged:
         for problem in problems:
             click.echo(subject.tell(problem))
@@ -42,6 +42,6 @@ def validate(
     ctx.exit(1 if any(problems for _, problems in judged) else 0)
 
 
-async def _judge(found: list[Subject], policy: AccessPolicy) -> list[tuple[Subject, tuple[Problem, ...]]]:
-    async with workbench(policy) as bench:
+async def _judge(bench: Workbench, found: list[Subject]) -> list[tuple[Subject, tuple[Problem, ...]]]:
+    async with bench:
         return [(subject, await bench.judge(subject)) for subject in found]

@@ -43,8 +43,21 @@ _TYPES = {
 
 def explain(error: ValidationError, model: type[BaseModel], root: str = "spec") -> tuple[Problem, ...]:
     """One problem for each thing that is wrong, in the order of the fields; `root` begins the paths."""
+    errors = error.errors(include_url=False)
+    places = [details["loc"] for details in errors]
     return tuple(
-        problem for details in error.errors(include_url=False) for problem in _problems(details, model, root)
+        problem
+        for details in errors
+        if not _follows(details, places)
+        for problem in _problems(details, model, root)
+    )
+
+
+def _follows(details: ErrorDetails, places: list[tuple[int | str, ...]]) -> bool:
+    """Whether a list seems too short only because pydantic leaves out the items that are wrong themselves."""
+    place = details["loc"]
+    return details["type"] == "too_short" and any(
+        len(other) > len(place) and other[: len(place)] == place for other in places
     )
 
 

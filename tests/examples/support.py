@@ -5,12 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from click.testing import CliRunner, Result
-
 from controller.cli.files import read
-from controller.cli.main import cli
 from controller.kube.client import CONFIG_MAPS
 from controller.kube.errors import ApiError
+from tests.controller.cli.manifests import kopfbus
 from tests.support.cluster import NAMESPACES, connected, eventually, found, install_crd
 from tests.support.replica import replica
 
@@ -45,11 +43,6 @@ async def published(kubeconfig: Path, name: str) -> dict[str, str]:
                 lambda: found(client, CONFIG_MAPS, name, NAMESPACE), f"the ConfigMap {name} is published"
             )
     return dict(target["data"])
-
-
-def kopfbus(*arguments: str) -> Result:
-    """Run a command."""
-    return CliRunner().invoke(cli, arguments)
 
 
 def rendered(name: str, output: str) -> str:

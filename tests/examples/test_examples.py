@@ -11,11 +11,11 @@ import yaml
 
 from controller.cli.files import read
 from controller.sandbox.server import Sandbox
+from tests.controller.cli.manifests import kopfbus
 from tests.examples.support import (
     EXAMPLES,
     NAMES,
     NAMESPACE,
-    kopfbus,
     objects,
     published,
     rendered,

@@ -93,6 +93,14 @@ def test_all_problems_are_found_at_once():
     ]
 
 
+def test_a_list_whose_items_are_all_wrong_is_not_called_empty():
+    """Pydantic leaves wrong items out, and then finds the list too short."""
+    assert list(problems_of({"outputs": [{"template": "x"}]})) == [
+        "spec.outputs[0].name",
+        "spec.outputs[0].target",
+    ]
+
+
 def test_the_error_tells_every_problem_in_words():
     with pytest.raises(SpecInvalid) as caught:
         parse_spec(changed("outputs[1].target.key", "a/b"), strict=True)
