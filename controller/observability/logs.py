@@ -19,7 +19,7 @@ _HANDLER: Final = "kopfbus"
 """The name of our handler on the root logger, by which a second call finds it."""
 
 _FLOORS: Final = {"kopf": logging.WARNING, "kopf._core.reactor.running": logging.ERROR}
-"""Loggers that stay quieter than asked: kopf tells what our own events tell better, and warns of its thread."""
+"""Loggers quieter than asked: kopf tells what our own events tell better, and warns of its thread."""
 
 _CONTROL: Final = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 """Characters that would break a line or steer a terminal, and what is written instead."""

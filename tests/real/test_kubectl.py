@@ -39,7 +39,15 @@ async def kubectl(kubeconfig: Path, *arguments: str, stdin: bytes = b"") -> str:
 
 async def test_get_ctpl_shows_ready_and_reason(apiserver, namespace) -> None:
     definition = await output_of(sys.executable, "-m", "controller", "crd")
-    await kubectl(apiserver.kubeconfig, "apply", "--server-side", "-f", "-", stdin=definition.encode())
+    await kubectl(
+        apiserver.kubeconfig,
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        "-",
+        stdin=definition.encode(),
+    )
     await kubectl(
         apiserver.kubeconfig, "wait", "--for=condition=Established", "crd/configtemplates.kopfbus.dev"
     )
