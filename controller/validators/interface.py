@@ -1,6 +1,6 @@
-"""The extension point: one class with `validate`, one entry point, and it is asked.
+"""The extension point: one class with `validate` and one entry point, and it is asked.
 
-class NoWildcardHosts(Validator[RenderedOutput]):
+class NoWildcardHosts(Validator):
     name = "no-wildcard-hosts"
     stage = Stage.OUTPUT
 
@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any
 
 from controller.config.model import ConfigTemplateSpec
 from controller.events import RenderedOutput
@@ -26,9 +26,9 @@ class Stage(Enum):
     """What a validator judges."""
 
     CONFIG = "config"
-    """A generation of a ConfigTemplate, before it comes into force."""
+    """A generation of a ConfigTemplate, before it comes into force: a `ConfigCandidate`."""
     OUTPUT = "output"
-    """One rendered output, before it is published."""
+    """One rendered output, before it is published: a `RenderedOutput`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,20 @@ class ConfigCandidate:
     @property
     def namespace(self) -> str:
         """The ConfigTemplate's own."""
-        return self.template.split("/", maxsplit=1)[0]
+        return self.template.partition("/")[0]
 
 
-S = TypeVar("S", bound=ConfigCandidate | RenderedOutput)
+class Validator(ABC):
+    """Base of all validators. One instance serves all ConfigTemplates, in several threads at a time."""
 
-
-class Validator(ABC, Generic[S]):
-    """Base of all validators. One instance serves all ConfigTemplates, several at a time."""
-
-    name: ClassVar[str]
-    stage: ClassVar[Stage]
+    name: str
+    """Small letters, digits and `-`, as in `outputs[].validators`; no two validators share one."""
+    stage: Stage
 
     @abstractmethod
-    def validate(self, subject: S) -> Iterable[Problem] | Awaitable[Iterable[Problem]]:
-        """Find what is wrong; nothing means yes. Runs in a thread, unless it is `async def`."""
+    def validate(self, subject: Any) -> Iterable[Problem] | Awaitable[Iterable[Problem]]:
+        """Everything that is wrong with what its stage judges; nothing means yes.
 
-
-AnyValidator = Validator[Any]
+        It runs in a thread of its own, generators included; an `async def` runs in the operator's loop and
+        must never block it. What it raises is a no that names the validator.
+        """
