@@ -123,7 +123,7 @@ class Application:
         name = term_name(term)
         return [
             Announcer(self._client, self.identity),
-            StatusWriter(self._client, writer, self._clock),
+            StatusWriter(self._client, writer, self._clock, self._watcher.snapshot),
             DriftWatch(
                 self._client,
                 self._clock,

@@ -25,7 +25,13 @@ def on(*types: type[Event], per: str | None = None) -> Callable[[_F], _F]:
     """Mark a method as the handler of event types.
 
     With `per`, events that differ in that field run side by side (a small limit), those that agree in order.
+    Raises TypeError if there is no type, or one without that field.
     """
+    if not types:
+        raise TypeError("@on needs at least one event type: @on(ConfigParsed)")
+    for kind in types:
+        if per is not None and per not in kind.__dataclass_fields__:
+            raise TypeError(f"@on({kind.__name__}, per={per!r}): {kind.__name__} has no such field")
 
     def mark(method: _F) -> _F:
         method.__handler__ = Handler(method.__name__, types, per)  # type: ignore[attr-defined] # read by handlers()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,8 @@ import structlog
 from controller.clock import Clock
 from controller.component import Component, Handler
 from controller.events import ComponentFailed
-from controller.lanes import Lanes
+from controller.lanes import Lanes, Work
+from controller.timers import wait_at_most
 from events import Delivery, Event, EventBus, Request, RequestResult, Subscription, handling
 
 SIDE_BY_SIDE = 8
@@ -24,6 +24,8 @@ RESTART_BACKOFF = (1.0, 60.0)
 """Seconds before a component whose service died is started again: at first, and at most."""
 RECOVERY_PACE = (5.0, 60.0)
 """Seconds between two recoveries from drops: at least, and at most while it goes on."""
+HANDLER_PATIENCE = 10.0
+"""Seconds that handlers side by side get to end before their component is restarted under them."""
 
 _log = structlog.get_logger("kopfbus.runtime")
 
@@ -40,7 +42,9 @@ class ComponentHost:
         self._bus = bus
         self._clock = clock
         self._strict = strict
-        self._handlers = component.handlers()
+        self._work: dict[Handler, Work] = {
+            handler: partial(self._run, handler) for handler in component.handlers()
+        }
         self._routes: dict[type[Event], tuple[Handler, ...]] = {}
         self._subscription: Subscription[Event] | None = None
         self._lanes = Lanes(
@@ -49,10 +53,14 @@ class ComponentHost:
             conflate=component.delivery is Delivery.LATEST,
         )
         self._turn = asyncio.Lock()  # one at a time: an event, a recovery, a restart
+        self._in_hand = 0
+        """Events taken and recoveries begun that have not ended, those waiting for their turn included."""
+        self._slice_ends = 0.0
+        self._recovered = 0
+        """How many drops were made up for."""
+        self._recoverable = asyncio.Event()
         self._services: set[asyncio.Task[None]] = set()
-        self._died: asyncio.Event = asyncio.Event()
-        self._overflow = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.failures = 0
         component.bind(self)
@@ -105,18 +113,16 @@ class ComponentHost:
     async def start(self) -> None:
         """Start the component, then take events. Raises what the component's `start` raises."""
         await self.component.start()
+        work = {"supervise": self._supervise()}
+        if self._subscription is not None:
+            work["consume"] = self._consume(self._subscription)
+            work["recover"] = self._recover(self._subscription)
         with handling(None):
-            self._tasks.append(
-                asyncio.create_task(self._supervise(), name=f"{self.component.name}/supervisor")
-            )
-            if self._subscription is not None:
-                for loop in (self._consume, self._recover):
-                    self._tasks.append(
-                        asyncio.create_task(loop(), name=f"{self.component.name}/{loop.__name__}")
-                    )
+            for name, loop in work.items():
+                self._tasks.append(asyncio.create_task(loop, name=f"{self.component.name}/{name}"))
 
     async def stop(self) -> None:
-        """Cancel what is in hand, stop the component, close the subscription. Never raises."""
+        """Cancel what is in hand, stop the component, close the subscription."""
         if self._subscription is not None:
             self._subscription.close()
         for task in self._tasks:
@@ -129,29 +135,20 @@ class ComponentHost:
     def idle(self) -> bool:
         """Whether its queue is empty and nothing is in hand."""
         waiting = self._subscription.depth if self._subscription is not None else 0
-        return not waiting and self._lanes.idle and not self._turn.locked()
+        return not waiting and not self._in_hand and self._lanes.idle
 
     # --- events
 
-    async def _consume(self) -> None:
-        subscription = self._subscription
-        assert subscription is not None  # noqa: S101 - started only with one
-        loop = asyncio.get_running_loop()
-        slice_ends = loop.time() + TIME_SLICE
-        recovered = 0
-        while True:
-            if not subscription.depth:
-                self._idle.set()
-            event = await subscription.get()
-            self._idle.clear()
+    async def _consume(self, subscription: Subscription[Event]) -> None:
+        async for event in subscription:
+            self._recoverable.clear()
+            self._in_hand += 1
             async with self._turn:
-                await self._dispatch(event)
-            if subscription.dropped > recovered:
-                recovered = subscription.dropped
-                self._overflow.set()
-            if loop.time() >= slice_ends:
-                await asyncio.sleep(0)
-                slice_ends = loop.time() + TIME_SLICE
+                await self._guard("dispatch", self._dispatch(event), event)
+            self._in_hand -= 1
+            if subscription.dropped > self._recovered and not subscription.depth:
+                self._recoverable.set()
+            await self._breathe()
 
     async def _dispatch(self, event: Event) -> None:
         for handler in self._route(type(event)):
@@ -159,17 +156,24 @@ class ComponentHost:
                 await self._lanes.wait_idle()
                 await self._run(handler, event)
             else:
-                lane = getattr(event, handler.per)
-                await self._lanes.put(lane, event, partial(self._run, handler))
+                await self._lanes.put(getattr(event, handler.per), event, self._work[handler])
 
     def _route(self, cls: type[Event]) -> tuple[Handler, ...]:
         if cls not in self._routes:
-            self._routes[cls] = tuple(handler for handler in self._handlers if issubclass(cls, handler.types))
+            self._routes[cls] = tuple(handler for handler in self._work if issubclass(cls, handler.types))
         return self._routes[cls]
 
     async def _run(self, handler: Handler, event: Event) -> None:
         with handling(event):
             await self._guard(handler.name, getattr(self.component, handler.name)(event), event)
+        await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Give the loop to the others when this component has kept it for a time slice (C1)."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._slice_ends:
+            await asyncio.sleep(0)
+            self._slice_ends = loop.time() + TIME_SLICE
 
     async def _guard(self, where: str, work: Awaitable[None], event: Event | None = None) -> bool:
         """Await other people's code: what it raises is logged, counted and published, no more (C2)."""
@@ -188,7 +192,7 @@ class ComponentHost:
 
     def _failed(self, where: str, error: BaseException, event: Event | None) -> None:
         self.failures += 1
-        text = f"{type(error).__name__}: {error}"
+        text = _text(error)
         _log.error(
             "component failed",
             component=self.component.name,
@@ -202,21 +206,20 @@ class ComponentHost:
 
     # --- recovery from drops (C6)
 
-    async def _recover(self) -> None:
-        subscription = self._subscription
-        assert subscription is not None  # noqa: S101 - started only with one
+    async def _recover(self, subscription: Subscription[Event]) -> None:
         least, most = RECOVERY_PACE
         pause = least
         while True:
-            await self._overflow.wait()
-            await self._idle.wait()
+            await self._recoverable.wait()
+            self._in_hand += 1
             async with self._turn:
-                await self._lanes.wait_idle()
-                self._overflow.clear()
+                self._recoverable.clear()
+                self._recovered = subscription.dropped
                 subscription.refill()
                 await self._guard("resync", self.component.resync())
+            self._in_hand -= 1
             await self._clock.sleep(pause)
-            pause = min(most, pause * 2) if self._overflow.is_set() else least
+            pause = min(most, pause * 2) if subscription.dropped > self._recovered else least
 
     # --- service tasks (C2)
 
@@ -232,7 +235,7 @@ class ComponentHost:
             await self._died.wait()
             pause = least if self._clock.monotonic() - started > most else pause
             async with self._turn:
-                await self._lanes.wait_idle()
+                await self._patiently()
                 await self._stop_component()
                 await self._clock.sleep(pause)
                 pause = min(most, pause * 2)
@@ -240,10 +243,26 @@ class ComponentHost:
                 if not await self._guard("start", self.component.start()):
                     self._died.set()
 
+    async def _patiently(self) -> None:
+        """Let handlers side by side end; one that hangs must not keep the component from its restart."""
+        idle = asyncio.ensure_future(self._lanes.wait_idle())
+        try:
+            await wait_at_most(self._clock, HANDLER_PATIENCE, idle)
+        finally:
+            idle.cancel()
+
     async def _stop_component(self) -> None:
-        services = list(self._services)
-        for task in services:
-            task.cancel()
-        await asyncio.gather(*services, return_exceptions=True)
-        with suppress(asyncio.CancelledError):
-            await self._guard("stop", self.component.stop())
+        """End the service tasks, then `stop`."""
+        while services := [task for task in self._services if not task.done()]:
+            for task in services:
+                if not task.cancelling():  # a second time would interrupt its clean-up
+                    task.cancel()
+            await asyncio.wait(services)  # not gather: cancelled itself, it would cancel them again
+        await self._guard("stop", self.component.stop())
+
+
+def _text(error: BaseException) -> str:
+    """What went wrong, in one line; of a task group's errors each."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_text(part) for part in error.exceptions)
+    return f"{type(error).__name__}: {error}"

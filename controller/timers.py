@@ -1,14 +1,29 @@
-"""Deadlines by key: one task waits for the earliest, on an injected clock (C5)."""
+"""Waiting on an injected clock (C5): deadlines by key, and an end to one's patience."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from controller.clock import Clock
 
 K = TypeVar("K", bound=Hashable)
+
+
+async def wait_at_most(
+    clock: Clock, seconds: float, *futures: asyncio.Future[Any]
+) -> set[asyncio.Future[Any]]:
+    """Wait until all have ended, but no longer than that; those that have not. None of them is cancelled."""
+    alarm = asyncio.ensure_future(clock.sleep(seconds))
+    late = set(futures)
+    try:
+        while late and not alarm.done():
+            await asyncio.wait({alarm, *late}, return_when=asyncio.FIRST_COMPLETED)
+            late = {future for future in late if not future.done()}
+    finally:
+        alarm.cancel()
+    return late
 
 
 class Timers(Generic[K]):
@@ -49,13 +64,8 @@ class Timers(Generic[K]):
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, or until a deadline changes."""
-        racers = {
-            asyncio.ensure_future(self._clock.sleep(seconds)),
-            asyncio.ensure_future(self._changed.wait()),
-        }
+        changed = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
+            await wait_at_most(self._clock, seconds, changed)
         finally:
-            for racer in racers:
-                racer.cancel()
-            await asyncio.gather(*racers, return_exceptions=True)
+            changed.cancel()

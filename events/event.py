@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 from operator import attrgetter
 from time import time_ns
@@ -16,6 +17,8 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 _Cause = tuple[str, str]
 """A cause's id and its correlation id; the event itself is not kept alive."""
+_Stamp = tuple[int, int, _Cause | None, str]
+"""Number, nanoseconds since the epoch, cause, and the process it was created in."""
 
 _cause: ContextVar[_Cause | None] = ContextVar("kopfbus_cause", default=None)
 _numbers = itertools.count(1)
@@ -30,9 +33,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _stamp() -> tuple[int, int, _Cause | None]:
+def _stamp() -> _Stamp:
     """All an event knows of its creation, in one tuple: one frozen field is cheaper than four."""
-    return next(_numbers), time_ns(), _cause.get()
+    return next(_numbers), time_ns(), _cause.get(), _process
 
 
 class EventError(TypeError):
@@ -53,12 +56,12 @@ class Event:
     event_forgets: ClassVar[tuple[type[Event], ...]] = ()
     event_fact: ClassVar[bool] = False
 
-    _stamp: tuple[int, int, _Cause | None] = field(init=False, repr=False, default_factory=_stamp)
+    _stamp: _Stamp = field(init=False, repr=False, default_factory=_stamp)
 
     @property
     def id(self) -> str:
-        """Unique across threads and processes."""
-        return f"{_process}-{self._stamp[0]}"
+        """Unique across threads and processes; the same wherever the event is taken."""
+        return f"{self._stamp[3]}-{self._stamp[0]}"
 
     @property
     def created_at(self) -> datetime:
@@ -117,9 +120,9 @@ def event(
     def declare(cls: type[_E]) -> type[_E]:
         _check(cls, name, fields, retain=retain, forgets=forgotten)
         made = dataclass(frozen=True, slots=True, kw_only=True, eq=False)(cls)
-        missing = [field for field in fields if field not in made.__dataclass_fields__]
+        missing = set(fields) - {known.name for known in fields_of(made)}
         if missing:
-            raise EventError(f"event {name!r}: the key {missing[0]!r} is no field of {cls.__qualname__}")
+            raise EventError(f"event {name!r}: the key {min(missing)!r} is no field of {cls.__qualname__}")
         made.event_type = sys.intern(name)
         made.event_key_fields = fields
         made.event_key = staticmethod(attrgetter(*fields)) if fields else None

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from events.event import Event
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from events.subscription import Hub
+from events.wakeups import Hub, Todo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,59 +50,91 @@ class RequestDropped(RuntimeError):
 class RequestTimeout(TimeoutError):
     """Not all answered in time. `result` holds what came; the message names who is missing."""
 
-    def __init__(self, message: str, result: RequestResult[Response]) -> None:
+    def __init__(self, message: str, result: RequestResult[Any]) -> None:
         super().__init__(message)
         self.result = result
 
 
 class Pending:
-    """One request under way. Filled under the bus's lock; awaited in the requester's loop."""
+    """One request under way: filled under the bus's lock, awaited in the requester's loop.
 
-    __slots__ = (
-        "_expected",
-        "_minimum",
-        "answered",
-        "delivered",
-        "dropped",
-        "error",
-        "hub",
-        "responses",
-        "unexpected",
-    )
+    Raises
+    ------
+    ValueError
+        No responder, one named twice, or a minimum out of range.
+    """
 
-    def __init__(self, hub: Hub, expected: Sequence[str], minimum: int) -> None:
-        self.hub = hub
+    def __init__(
+        self, hub: Hub, request: Request, expected: Sequence[str], min_responses: int | None
+    ) -> None:
+        if not expected or isinstance(expected, str):
+            raise ValueError(f"{request.event_type}: expected_responders is {expected!r}; give their names")
+        if len(set(expected)) != len(expected):
+            raise ValueError(f"{request.event_type}: a responder is expected twice: {sorted(expected)}")
+        self._minimum = len(expected) if min_responses is None else min_responses
+        if not 1 <= self._minimum <= len(expected):
+            raise ValueError(
+                f"{request.event_type}: min_responses is {min_responses};"
+                f" it must lie between 1 and {len(expected)}"
+            )
+        self.id = request.id
+        self._request = request
         self._expected = tuple(expected)
-        self._minimum = minimum
-        self.responses: dict[str, Response] = {}
-        self.unexpected: list[Response] = []
-        self.delivered: asyncio.Future[None] = hub.loop.create_future()
-        self.answered: asyncio.Future[None] = hub.loop.create_future()
-        self.error: Exception | None = None
+        self._hub = hub
+        self._waiter: asyncio.Future[None] = hub.loop.create_future()
+        self._responses: dict[str, Response] = {}
+        self._unexpected: list[Response] = []
+        self._error: Exception | None = None
+        self._delivered_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    def answer(self, response: Response) -> bool:
-        """Take an answer; True when it completed the request."""
+    def delivered(self) -> None:
+        """From now on the time for answers runs."""
+        self._delivered_at = self._hub.loop.time()
+
+    def answer(self, response: Response, todo: Todo) -> None:
+        """Take an answer: the first of each expected responder counts."""
         if response.responder not in self._expected:
-            self.unexpected.append(response)
-            return False
-        self.responses.setdefault(response.responder, response)
-        return len(self.responses) == self._minimum
+            self._unexpected.append(response)
+        else:
+            self._responses.setdefault(response.responder, response)
+            if len(self._responses) >= self._minimum:
+                self._hub.wake(self._waiter, todo)
 
-    def result(self) -> RequestResult[Response]:
-        """What has come so far."""
-        missing = tuple(name for name in self._expected if name not in self.responses)
-        return RequestResult(dict(self.responses), missing, tuple(self.unexpected))
+    def fail(self, error: Exception, todo: Todo) -> None:
+        """End the wait with an error, unless it is complete."""
+        self._error = error
+        self._hub.wake(self._waiter, todo)
 
+    async def wait(self, timeout: float | None) -> RequestResult[Any]:
+        """The result; `timeout` seconds for the delivery and, from then, as many for the answers."""
+        if timeout is not None:
+            self._timer = self._hub.loop.call_later(timeout, self._expire, timeout)
+        try:
+            await self._waiter
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+        result = self._result()
+        if len(result.responses) >= self._minimum:
+            return result
+        if self._error is not None:
+            raise self._error
+        late = f"no answer from {', '.join(result.missing)} within {timeout} s"
+        if self._delivered_at is None:
+            late = f"the bus stayed paused, {late}"
+        raise RequestTimeout(f"{self._request.event_type}: {late}", result)
 
-def check_responders(expected: Sequence[str], min_responses: int | None) -> int:
-    """The number of answers that completes the request; ValueError if the call makes no sense."""
-    if isinstance(expected, str):
-        raise ValueError(f"expected_responders is a sequence of names, not the string {expected!r}")  # noqa: TRY004 - one kind of error for a bad call
-    if not expected:
-        raise ValueError("a request needs at least one expected responder")
-    if len(set(expected)) != len(expected):
-        raise ValueError(f"a responder is expected twice: {sorted(expected)}")
-    minimum = len(expected) if min_responses is None else min_responses
-    if not 1 <= minimum <= len(expected):
-        raise ValueError(f"min_responses is {minimum}; it must lie between 1 and {len(expected)}")
-    return minimum
+    def _expire(self, timeout: float) -> None:
+        if self._waiter.done():
+            return
+        loop = self._hub.loop
+        if self._delivered_at is not None and (rest := self._delivered_at + timeout - loop.time()) > 0:
+            self._timer = loop.call_later(rest, self._expire, timeout)
+        else:
+            self._waiter.set_result(None)
+
+    def _result(self) -> RequestResult[Any]:
+        responses = dict(self._responses)  # at once: others may still be answering
+        missing = tuple(name for name in self._expected if name not in responses)
+        return RequestResult(responses, missing, tuple(self._unexpected))

@@ -1,15 +1,16 @@
-"""One consumer's queue: what it holds back, conflates or drops, and how it is read (B4, B8)."""
+"""One consumer's queue: what it holds back or drops, and how it is read (B4, B8)."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from events.event import Event, declared
+from events.event import Event, EventError
+from events.wakeups import Hub, Waiter
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -49,43 +50,6 @@ class SubscriptionStats:
     dropped: dict[str, int]
 
 
-class Hub:
-    """Wakes the waiters of one loop; wake-ups from other threads are gathered into one loop callback."""
-
-    __slots__ = ("armed", "loop", "ready", "thread")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.thread = threading.get_ident()
-        self.ready: deque[asyncio.Future[None]] = deque()
-        self.armed = False
-
-    def arm(self) -> None:
-        """Make the loop drain `ready`; any thread. A closed loop has nobody to wake."""
-        try:
-            self.loop.call_soon_threadsafe(self._drain)
-        except RuntimeError:
-            self.ready.clear()
-            self.armed = False
-
-    def _drain(self) -> None:
-        self.armed = False  # before draining: what is appended from now on arms again
-        while self.ready:
-            waiter = self.ready.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
-
-class Place:
-    """A key's place in a LATEST queue: at most one event per type, in the order published."""
-
-    __slots__ = ("events", "key")
-
-    def __init__(self, key: object) -> None:
-        self.key = key
-        self.events: dict[type[Event], Event] = {}
-
-
 class Subscription(Generic[E_co]):
     """A bounded queue of the events that match its types.
 
@@ -103,70 +67,54 @@ class Subscription(Generic[E_co]):
         delivery: Delivery,
         leader_only: bool,
     ) -> None:
+        if buffer_size < 1:
+            raise ValueError(f"subscription {name!r}: buffer_size is {buffer_size}; it must be at least 1")
+        for wanted in types:
+            if not isinstance(wanted, str) and not (isinstance(wanted, type) and issubclass(wanted, Event)):
+                raise EventError(f"subscription {name!r}: {wanted!r} is neither an Event class nor a string")
         self.name = name
         self.types = types
         self.delivery = delivery
         self.leader_only = leader_only
         self._bus = bus
         self._lock = bus._lock  # one lock orders everything (B3)
+        self._classes = tuple(wanted for wanted in types if not isinstance(wanted, str))
+        self._names = frozenset(wanted for wanted in types if isinstance(wanted, str))
         self._capacity = self._limit = buffer_size
-        self._queue: deque[Event | Place] = deque()
-        self._places: dict[object, Place] = {}
-        self._taken: deque[Event] = deque()  # the rest of a place that was taken as a whole
-        self._waiter: asyncio.Future[None] | threading.Lock | None = None
-        self._hub: Hub | None = None
-        self._parked = False
+        self._queue: deque[Any] = deque()
+        self._waiter: Waiter | None = None  # whom the next event has to wake
+        self._parked: Waiter | None = None  # who waits, woken already or not
+        self._hub: Hub | None = None  # of the loop that consumes; None for a thread
+        self._thread: int | None = None  # the loop's thread, while nobody waits in it
         self._closed = False
         self._dirty = False  # something is to be reset when the queue has been empty
         self._drop_reported = False
-        self._delivered = self._conflated = self._high_water = 0
-        self._dropped: Counter[type[Event]] = Counter()
+        self._delivered = self._conflated = self._high_water = self._accepted = 0
+        self._dropped: dict[type[Event], int] = {}
 
     def __repr__(self) -> str:
         return f"<Subscription {self.name!r} {self.delivery.value}, depth {self.depth}>"
 
-    # --- for the bus, under its lock
-
     def _matches(self, cls: type[Event]) -> bool:
-        return not self.types or any(
-            any(
-                declared(base) and base.event_type == wanted
-                for base in cls.__mro__
-                if issubclass(base, Event)
-            )
-            if isinstance(wanted, str)
-            else issubclass(cls, wanted)
-            for wanted in self.types
+        return (
+            not self.types
+            or issubclass(cls, self._classes)
+            or not self._names.isdisjoint(vars(base).get("event_type") for base in cls.__mro__)
         )
 
     def _offer(self, event: Event, *, exempt: bool = False) -> bool:
-        """Queue an event; False when the buffer was full. An exempt one (replayed, retained) always fits."""
-        if self.delivery is Delivery.LATEST and event.event_key is not None:
-            self._offer_latest(event)
-            return True
-        queue = self._queue
+        """Queue an event; False if there is no room. An exempt one (replayed, retained) always fits."""
         if exempt:
             self._limit += 1
             self._dirty = True
-        elif len(queue) - len(self._places) >= self._limit:
-            self._drop(event)
+        elif len(self._queue) >= self._limit:
             return False
-        queue.append(event)
+        self._queue.append(event)
         return True
 
-    def _offer_latest(self, event: Event) -> None:
+    def _count_drop(self, event: Event) -> None:
         cls = type(event)
-        key = (cls.event_key_fields, cls.event_key(event))  # type: ignore[misc] # the caller has seen a key
-        place = self._places.get(key)
-        if place is None:
-            place = self._places[key] = Place(key)
-            self._queue.append(place)
-        elif place.events.pop(cls, None) is not None:
-            self._conflated += 1
-        place.events[cls] = event
-
-    def _drop(self, event: Event) -> None:
-        self._dropped[type(event)] += 1
+        self._dropped[cls] = self._dropped.get(cls, 0) + 1
         self._dirty = True
 
     def _report_due(self) -> bool:
@@ -174,8 +122,6 @@ class Subscription(Generic[E_co]):
         due = not self._drop_reported and self.delivery is not Delivery.LOSSY
         self._drop_reported = True
         return due
-
-    # --- for the consumer
 
     @property
     def closed(self) -> bool:
@@ -185,41 +131,38 @@ class Subscription(Generic[E_co]):
     @property
     def depth(self) -> int:
         """How many events wait."""
-        if not self._places:
-            return len(self._queue) + len(self._taken)
-        with self._lock:
-            waiting = sum(len(place.events) for place in self._places.values())
-            return len(self._queue) - len(self._places) + waiting + len(self._taken)
+        return len(self._queue)
 
     @property
     def dropped(self) -> int:
         """How many events were dropped, of all types."""
-        return sum(self._dropped.values())
+        return sum(self._dropped.copy().values())
 
     def stats(self) -> SubscriptionStats:
-        """The counts as of now; any thread."""
-        with self._lock:
-            depth = self.depth
-            return SubscriptionStats(
-                name=self.name,
-                types=tuple(
-                    wanted if isinstance(wanted, str) else wanted.event_type for wanted in self.types
-                ),
-                depth=depth,
-                high_water=max(self._high_water, depth),
-                accepted=self._delivered + depth + self._conflated,
-                delivered=self._delivered,
-                conflated=self._conflated,
-                dropped={cls.event_type: count for cls, count in self._dropped.items()},
-            )
+        """The counts as of now; any thread, without the lock. `accepted` never goes back."""
+        delivered = (
+            self._delivered
+        )  # before the depth: between them an event can be missed, not counted twice
+        depth = self.depth
+        self._accepted = max(self._accepted, delivered + depth + self._conflated)
+        return SubscriptionStats(
+            name=self.name,
+            types=tuple(w if isinstance(w, str) else w.event_type or w.__name__ for w in self.types),
+            depth=depth,
+            high_water=max(self._high_water, depth),
+            accepted=self._accepted,
+            delivered=delivered,
+            conflated=self._conflated,
+            dropped={cls.event_type: count for cls, count in self._dropped.copy().items()},
+        )
 
     def refill(self) -> int:
         """Queue the retained events that match once more, by time of publication (B6); how many."""
-        return self._bus._refill(self)  # the bus holds what is retained
+        return self._bus._refill(self)
 
     def close(self) -> None:
         """Take no more events; what was accepted can still be read. Idempotent, any thread."""
-        self._bus._remove(self)  # the bus holds the routes
+        self._bus._close_subscription(self)
 
     def __enter__(self) -> Self:
         return self
@@ -237,9 +180,11 @@ class Subscription(Generic[E_co]):
         SubscriptionClosed
             When it is closed and empty.
         RuntimeError
-            When another consumer waits, or it is consumed in another loop.
+            When another consumer waits, or another loop consumes it.
         """
         while True:
+            if self._thread != get_ident():
+                self._claim(self._bus._hub())
             event = self._take()
             if event is not None:
                 return event
@@ -248,6 +193,8 @@ class Subscription(Generic[E_co]):
     async def batch(self) -> list[E_co]:
         """All that waits, at least one event; the list belongs to the caller. Raises as `get`."""
         while True:
+            if self._thread != get_ident():
+                self._claim(self._bus._hub())
             events = self._take_all()
             if events:
                 return events
@@ -256,7 +203,9 @@ class Subscription(Generic[E_co]):
     def get_sync(self, timeout: float | None = None) -> E_co:
         """The next event, in a thread without a loop. TimeoutError after `timeout` seconds, else as `get`."""
         while True:
-            event = self._take()
+            self._claim(None)
+            with self._lock:  # threads may take turns, and no loop tells them apart
+                event = self._take()
             if event is not None:
                 return event
             self._wait_sync(timeout)
@@ -271,104 +220,84 @@ class Subscription(Generic[E_co]):
             raise StopAsyncIteration from None
 
     def _take(self) -> E_co | None:
-        if self._parked:
-            self._refuse_second_consumer()
-        if self._taken:
-            self._delivered += 1
-            return self._taken.popleft()  # type: ignore[return-value] # the route has matched the type
         queue = self._queue
         if not queue:
             return None
         if len(queue) > self._high_water:
             self._high_water = len(queue)
-        event = self._take_place() if self.delivery is Delivery.LATEST else queue.popleft()
+        event: E_co = queue.popleft()
+        self._delivered += 1
         if self._dirty and not queue:
             self._reset()
-        self._delivered += 1
-        return event  # type: ignore[return-value] # the route has matched the type
-
-    def _take_place(self) -> Event:
-        with self._lock:
-            entry = self._queue.popleft()
-            if isinstance(entry, Event):
-                return entry
-            del self._places[entry.key]
-            self._taken.extend(entry.events.values())
-            return self._taken.popleft()
+        return event
 
     def _take_all(self) -> list[E_co]:
-        if self._parked:
-            self._refuse_second_consumer()
-        if not self._queue and not self._taken:
+        if not self._queue:
             return []
+        fresh: deque[Any] = deque()
         with self._lock:
-            self._high_water = max(self._high_water, self.depth)
-            events = list(self._taken)
-            self._taken.clear()
-            for entry in self._queue:
-                if isinstance(entry, Event):
-                    events.append(entry)
-                else:
-                    events.extend(entry.events.values())
-            self._queue.clear()
-            self._places.clear()
-        if self._dirty:
-            self._reset()
-        self._delivered += len(events)
-        return events  # type: ignore[return-value] # the route has matched the types
+            queue, self._queue = self._queue, fresh
+            if self._dirty:
+                self._reset()
+        if len(queue) > self._high_water:
+            self._high_water = len(queue)
+        self._delivered += len(queue)
+        return list(queue)
 
     def _reset(self) -> None:
         """The queue has been empty: replayed events count no more, and the next drop is reported again."""
         with self._lock:
-            self._limit = self._capacity
-            self._drop_reported = self._dirty = False
+            if not self._queue:  # still: what is replayed in the meantime needs its room
+                self._limit = self._capacity
+                self._drop_reported = self._dirty = False
 
-    def _refuse_second_consumer(self) -> None:
-        if self._hub is not None and self._hub.loop.is_closed():
-            self._parked, self._hub, self._waiter = False, None, None  # its consumer ended with its loop
-            return
-        raise RuntimeError(f"subscription {self.name!r} has a consumer already: one at a time, in one loop")
+    def _claim(self, hub: Hub | None) -> None:
+        """Make the caller the consumer: a loop, or a thread if `hub` is None. One at a time, in one loop."""
+        with self._lock:
+            if self._hub is not None and self._hub.loop.is_closed():
+                self._hub = self._parked = self._waiter = None  # its consumer ended with it
+            if self._parked is not None:
+                raise RuntimeError(f"subscription {self.name!r} has a consumer that waits: one at a time")
+            if self._hub is not None and self._hub is not hub:
+                raise RuntimeError(f"subscription {self.name!r} is consumed in another loop")
+            self._hub = hub
+            self._thread = None if hub is None else hub.thread
 
     async def _wait(self) -> None:
-        hub = self._bus._hub()  # hubs are shared by the bus's subscriptions
-        if self._hub is not hub and self._hub is not None and not self._hub.loop.is_closed():
-            raise RuntimeError(f"subscription {self.name!r} is consumed in another loop")
+        hub = self._hub
+        if hub is None or hub.loop.is_closed():
+            self._thread = None
+            return  # the loop of before has ended: claim it anew
         waiter = hub.loop.create_future()
-        self._hub = hub
-        self._park(waiter)
         try:
-            await waiter
+            if self._park(waiter):
+                await waiter
         finally:
-            with self._lock:
-                self._parked, self._waiter = False, None
-
-    def _park(self, waiter: asyncio.Future[None] | threading.Lock) -> None:
-        """Show the waiter to the publishers; made before, as making it can run a finalizer that publishes."""
-        with self._lock:
-            if self._queue:
-                _release(waiter)
-                return
-            if self._closed:
-                raise SubscriptionClosed(f"subscription {self.name!r} is closed")
-            self._parked = True
-            self._waiter = waiter
+            self._unpark(waiter)
 
     def _wait_sync(self, timeout: float | None) -> None:
-        if self._hub is not None:
-            raise RuntimeError(f"subscription {self.name!r} is consumed in a loop, not by a thread")
         waiter = threading.Lock()
-        waiter.acquire()  # released by the publisher
-        self._park(waiter)
+        waiter.acquire()  # the publisher releases it
         try:
-            if not waiter.acquire(timeout=-1 if timeout is None else timeout):
+            if self._park(waiter) and not waiter.acquire(timeout=-1 if timeout is None else max(0, timeout)):
                 raise TimeoutError(f"no event for subscription {self.name!r} within {timeout} s")
         finally:
-            with self._lock:
-                self._parked, self._waiter = False, None
+            self._unpark(waiter)
 
+    def _park(self, waiter: Waiter) -> bool:
+        """Show the waiter to the publishers; whether there is something to wait for."""
+        with self._lock:
+            if self._parked is not None:
+                raise RuntimeError(f"subscription {self.name!r} has a consumer that waits: one at a time")
+            self._thread = None  # whoever comes meanwhile has to claim it, and is refused
+            self._parked = self._waiter = waiter  # first: a signal handler may publish at any moment
+            if self._closed and not self._queue:
+                raise SubscriptionClosed(f"subscription {self.name!r} is closed")
+            return not self._queue
 
-def _release(waiter: asyncio.Future[None] | threading.Lock) -> None:
-    if isinstance(waiter, asyncio.Future):
-        waiter.set_result(None)
-    else:
-        waiter.release()
+    def _unpark(self, waiter: Waiter) -> None:
+        """Nobody waits any more; unless a newer consumer does, after this one's loop was closed."""
+        if self._parked is waiter:
+            self._parked = self._waiter = None
+            if self._hub is not None:
+                self._thread = self._hub.thread

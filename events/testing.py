@@ -69,5 +69,5 @@ class EventRecorder:
         except TimeoutError:
             arrived = "\n".join(f"  {event!r}" for event in self.events) or "  nothing"
             raise AssertionError(
-                f"no matching {cls.event_type} within {timeout} s; arrived:\n{arrived}"
+                f"no matching {cls.event_type or cls.__name__} within {timeout} s; arrived:\n{arrived}"
             ) from None

@@ -4,54 +4,87 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from controller.config.model import GROUP, PLURAL
-from controller.kube.client import KubeClient
+from controller.kube.client import KubeClient, Resource
+from controller.kube.errors import ApiError
 from controller.settings import Settings
 
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-Right = tuple[str, str, str, str, str]
-"""Namespace (empty for all), group, resource, name (empty for any), verb."""
+REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
+)
+TIMEOUT = 10.0
+"""Seconds for an answer of the API server."""
 
 
-class MissingRights(Exception):
-    """The operator may not do what it cannot do without; the message is the rule to add."""
+class NotAdmitted(Exception):
+    """The API server does not know the operator, or grants too little; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a rule of a Role grants; in all namespaces if none is named, to any object if none is."""
+
+    namespace: str
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    name: str = ""
+
+    def rule(self, verbs: tuple[str, ...]) -> str:
+        """As it would stand in a Role or ClusterRole, for some of the verbs."""
+        where = f"in a Role of namespace {self.namespace}" if self.namespace else "in a ClusterRole"
+        names = f', resourceNames: ["{self.name}"]' if self.name else ""
+        return (
+            f'apiGroups: ["{self.group}"], resources: ["{self.resource}"]{names},'
+            f" verbs: {json.dumps(verbs)} ({where})"
+        )
 
 
 async def check_cluster(client: KubeClient, settings: Settings) -> None:
-    """Raise KubeError when the API server does not answer, MissingRights when it grants too little."""
-    missing = [right for right in essential_rights(client, settings) if not await _allowed(client, right)]
+    """Raise KubeError when the API server does not answer, NotAdmitted when it does not grant enough."""
+    try:
+        missing = [
+            right.rule(verbs)
+            for right in essential_rights(client, settings)
+            if (verbs := await _refused(client, right))
+        ]
+    except ApiError as error:
+        hint = "; are these the credentials for this server, and still valid?" if error.status == 401 else ""
+        raise NotAdmitted(f"{client.server}: {error}{hint}") from error
     if missing:
-        rules = "; ".join(sorted({_rule(right) for right in missing}))
-        raise MissingRights(f"{client.server}: missing rights: {rules}")
+        raise NotAdmitted(f"{client.server}: missing rights: {'; '.join(missing)}")
 
 
 def essential_rights(client: KubeClient, settings: Settings) -> Iterator[Right]:
     """What no replica can do without: to see ConfigTemplates, and to take part in the election."""
     for namespace in settings.namespaces or ("",):
-        for verb in ("list", "watch"):
-            yield namespace, GROUP, PLURAL, "", verb
+        yield Right(namespace, GROUP, PLURAL, ("list", "watch"))
     if not settings.standalone:
         namespace = settings.lease_namespace or client.default_namespace
-        yield namespace, "coordination.k8s.io", "leases", "", "create"
-        for verb in ("get", "update"):
-            yield namespace, "coordination.k8s.io", "leases", settings.lease_name, verb
+        yield Right(namespace, "coordination.k8s.io", "leases", ("create",))
+        yield Right(namespace, "coordination.k8s.io", "leases", ("get", "update"), settings.lease_name)
 
 
-async def _allowed(client: KubeClient, right: Right) -> bool:
-    namespace, group, resource, name, verb = right
-    attributes = {"namespace": namespace, "group": group, "resource": resource, "name": name, "verb": verb}
+async def _refused(client: KubeClient, right: Right) -> tuple[str, ...]:
+    """The verbs that are not granted."""
+    return tuple([verb for verb in right.verbs if not await _allowed(client, right, verb)])
+
+
+async def _allowed(client: KubeClient, right: Right, verb: str) -> bool:
+    attributes = {
+        "namespace": right.namespace,
+        "group": right.group,
+        "resource": right.resource,
+        "name": right.name,
+        "verb": verb,
+    }
     review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
+        "apiVersion": REVIEWS.api_version,
+        "kind": REVIEWS.kind,
+        "metadata": {},
         "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
     }
-    answer = json.loads(await client.request("POST", REVIEWS, body=review, timeout=10.0))
-    return bool(answer["status"]["allowed"])
-
-
-def _rule(right: Right) -> str:
-    namespace, group, resource, name, verb = right
-    where = f"in namespace {namespace}" if namespace else "in all namespaces"
-    names = f', resourceNames: ["{name}"]' if name else ""
-    return f'apiGroups: ["{group}"], resources: ["{resource}"]{names}, verbs: ["{verb}"] {where}'
+    answer = await client.create(REVIEWS, review, timeout=TIMEOUT)
+    return bool((answer.get("status") or {}).get("allowed"))

@@ -1,8 +1,7 @@
-"""Reads ConfigTemplates: from hints of any source to one parsed generation each, oldest never after newest."""
+"""Reads ConfigTemplates: from hints of any source to one parsed generation each, no older after a newer."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -30,8 +29,8 @@ class _Known:
     resource_version: str
 
 
-Listing = Callable[[], tuple[str, Iterable[Mapping[str, Any]]]]
-"""The informer's resourceVersion and all the ConfigTemplates in its store."""
+Listing = Callable[[], tuple[Mapping[str, int], Iterable[Mapping[str, Any]]]]
+"""How far the informer has seen, as a resourceVersion by namespace, and all ConfigTemplates in its store."""
 
 
 class Loader(Component):
@@ -44,7 +43,8 @@ class Loader(Component):
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
         self._known: dict[str, _Known] = {}
-        self._gone: deque[str] = deque(maxlen=REMEMBERED_DELETIONS)
+        self._gone: dict[str, None] = {}
+        """The uids of deleted ConfigTemplates, oldest first."""
 
     @on(ConfigResourceChanged)
     async def changed(self, event: ConfigResourceChanged) -> None:
@@ -56,14 +56,16 @@ class Loader(Component):
 
     async def resync(self) -> None:
         """Read the informer's store: what it has counts, and what it no longer has is deleted (C6)."""
-        version, bodies = self._listing()
+        seen, bodies = self._listing()
         listed = set()
         for body in bodies:
             metadata = body["metadata"]
             listed.add(template := f"{metadata['namespace']}/{metadata['name']}")
             self._take(template, body)
         for template, known in list(self._known.items()):
-            if template not in listed and not _newer(known.resource_version, version):
+            namespace = template.split("/", maxsplit=1)[0]
+            # Of what is newer than all that the informer has seen only a hint is known: it may still come.
+            if template not in listed and not _newer(known.resource_version, str(seen.get(namespace, 0))):
                 self._forget(template, known.uid)
 
     def _take(self, template: str, body: Mapping[str, Any]) -> None:
@@ -111,7 +113,9 @@ class Loader(Component):
     def _forget(self, template: str, uid: str) -> None:
         if uid in self._gone:
             return
-        self._gone.append(uid)
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED_DELETIONS:
+            del self._gone[next(iter(self._gone))]
         known = self._known.get(template)
         if known is not None and known.uid == uid:
             del self._known[template]

@@ -113,7 +113,7 @@ class Output(Schema):
     target: Target
     """Where the text goes."""
     validators: Distinct[fields.DnsLabel] = ()
-    """Names of validators that the operator offers, to be asked besides the built-in ones."""
+    """Names of output validators that the operator must have; all it has are always asked."""
     allow_empty: StrictBool = False
     """Publish the text even if there is nothing in it but white space."""
 

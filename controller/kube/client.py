@@ -204,7 +204,7 @@ class KubeClient:
         try:
             yield LineStream(response)
         finally:
-            response.close()
+            _abort(response)
 
     async def _send(
         self,
@@ -268,6 +268,14 @@ class KubeClient:
 
     def _unreachable(self, error: Exception) -> ApiUnreachable:
         return ApiUnreachable(f"{self.server}: {' '.join(str(error).split()) or type(error).__name__}")
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Drop the connection now: TLS's farewell would wait for a server that may still be sending."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ApiError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -46,28 +47,27 @@ class ConfigSource(Component):
 
     def __init__(self, client: KubeClient, clock: Clock, namespaces: tuple[str, ...]) -> None:
         self._clock = clock
-        self._client = client
-        self._selection = Selection(f"{GROUP}/{VERSION}", KIND, namespaces, ignore_fields=("status",))
         self._seen: dict[tuple[str, str], StoredObject] = {}
-        self._informer = self._new_informer()
-        self._first_list = asyncio.Event()
-        self._term = ""
-
-    def _new_informer(self) -> Informer:
-        return Informer(
-            self._client,
-            self._selection,
-            clock=self._clock,
+        self._newest: dict[str, int] = {}
+        """The highest resourceVersion that the informer has shown, by namespace."""
+        self._informer = Informer(
+            client,
+            Selection(f"{GROUP}/{VERSION}", KIND, namespaces, ignore_fields=("status",)),
+            clock=clock,
             on_change=self._changed,
             on_synced=self._synced,
             on_failed=self._failed,
             on_recovered=self._recovered,
         )
+        self._first_list = asyncio.Event()
+        self._term = ""
+        self._proven = ""
+        """The term in which everything was listed."""
 
     async def start(self) -> None:
-        """Begin to watch."""
-        self._informer = self._new_informer()
+        """Begin to watch; if it is again, the store stays as it is until the next list."""
         self.spawn("informer", self._informer.run)
+        self._prove()
 
     @property
     def listed(self) -> bool:
@@ -83,11 +83,9 @@ class ConfigSource(Component):
         """Why ConfigTemplates cannot be watched, if they cannot."""
         return self._informer.failure
 
-    def listing(self) -> tuple[str, Iterable[Mapping[str, Any]]]:
-        """The newest resourceVersion in the store, and all the ConfigTemplates (without status)."""
-        objects = self._informer.store.snapshot()
-        versions = [int(obj.resource_version) for obj in objects if obj.resource_version.isdecimal()]
-        return str(max(versions, default=0)), [_body(obj) for obj in objects]
+    def listing(self) -> tuple[Mapping[str, int], Iterable[Mapping[str, Any]]]:
+        """How far the store has come in each namespace, and all its ConfigTemplates (without status)."""
+        return self._newest, [_body(obj) for obj in self._informer.store.snapshot()]
 
     def standing(self, template: str) -> Standing | None:
         """What the store says of a ConfigTemplate now; None when it has none of that name."""
@@ -96,22 +94,25 @@ class ConfigSource(Component):
         if obj is None:
             return None
         body = msgspec.json.decode(obj.raw)
-        deleting = bool(body["metadata"].get("deletionTimestamp"))
-        return Standing(obj.uid, obj.generation, deleting, bool((body.get("spec") or {}).get("suspend")))
+        suspended = bool((body.get("spec") or {}).get("suspend"))
+        return Standing(obj.uid, obj.generation, _is_deleting(body), suspended)
 
     @on(LeaderBecame)
     async def became(self, event: LeaderBecame) -> None:
         """A term begins: read everything afresh (L8)."""
         self._term = event.term
-        self.spawn("barrier", self._barrier)
+        self._prove()
 
     @on(LeaderLost)
     async def lost(self, event: LeaderLost) -> None:
         """No barrier is waited for any more."""
         self._term = ""
 
-    async def _barrier(self) -> None:
-        term = self._term
+    def _prove(self) -> None:
+        if self._term and self._proven != self._term:
+            self.spawn("barrier", partial(self._barrier, self._term))
+
+    async def _barrier(self, term: str) -> None:
         while self._term == term:
             try:
                 await self._informer.refresh()
@@ -120,11 +121,14 @@ class ConfigSource(Component):
                 await self._clock.sleep(RETRY_AFTER)
             else:
                 self._complete(term)
+                self._proven = term
                 return
 
     def _complete(self, term: str) -> None:
-        objects = self._informer.store.snapshot()
-        generations = tuple((f"{obj.namespace}/{obj.name}", obj.uid, obj.generation) for obj in objects)
+        """Tell what there is; first what has changed: whatever is listed was published before."""
+        self._publish_changes()
+        standing = [obj for obj in self._seen.values() if not _is_deleting(_body(obj))]
+        generations = tuple((f"{obj.namespace}/{obj.name}", obj.uid, obj.generation) for obj in standing)
         self.publish(ConfigListComplete(term=term, generations=generations))
 
     def _synced(self) -> None:
@@ -132,6 +136,9 @@ class ConfigSource(Component):
         self._first_list.set()
 
     def _changed(self, changes: Changes) -> None:
+        self._publish_changes()
+
+    def _publish_changes(self) -> None:
         """Publish the difference between the store and what was published before."""
         current = {(obj.namespace, obj.name): obj for obj in self._informer.store.snapshot()}
         for key in self._seen.keys() - current.keys():
@@ -140,6 +147,10 @@ class ConfigSource(Component):
             before = self._seen.get(key)
             if before is None or (before.uid, before.raw) != (obj.uid, obj.raw):
                 self._publish(obj, deleted=False)
+            if obj.resource_version.isdecimal():
+                self._newest[obj.namespace] = max(
+                    self._newest.get(obj.namespace, 0), int(obj.resource_version)
+                )
         self._seen = current
 
     def _publish(self, obj: StoredObject, *, deleted: bool) -> None:
@@ -165,3 +176,7 @@ def _body(obj: StoredObject) -> Mapping[str, Any]:
     body: dict[str, Any] = msgspec.json.decode(obj.raw)
     body["metadata"]["resourceVersion"] = obj.resource_version
     return body
+
+
+def _is_deleting(body: Mapping[str, Any]) -> bool:
+    return bool(body["metadata"].get("deletionTimestamp"))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, ClassVar
 
 import kopf
@@ -36,7 +37,10 @@ Register = Callable[[kopf.OperatorRegistry, Callable[[Event], object]], None]
 
 
 class KopfEnded(RuntimeError):
-    """Kopf has ended without being asked to."""
+    """Kopf has ended without being asked to; the message says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"kopf has ended without being asked to: {reason}")
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -71,6 +75,49 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class _Run:
+    """One life of kopf: a thread with a loop of its own, from its start to its end."""
+
+    def __init__(self, main: asyncio.AbstractEventLoop) -> None:
+        self.stop = asyncio.Event()
+        """Kopf's stop flag; belongs to kopf's loop."""
+        self.ended: asyncio.Future[str] = main.create_future()
+        """Why kopf has ended, as soon as it has."""
+        self._main = main
+        # Made here, not in the thread: it can be told to stop from the first moment.
+        self._loop = asyncio.new_event_loop()
+
+    def start(self, operate: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start the thread. A daemon: the process ends without it."""
+        threading.Thread(target=self._work, args=(operate,), name="kopf", daemon=True).start()
+
+    async def end(self) -> bool:
+        """Ask kopf to end, and wait for it; whether it has ended in time."""
+        try:
+            self._loop.call_soon_threadsafe(self.stop.set)
+        except RuntimeError:
+            _log.debug("kopf's loop is closed already")
+        await asyncio.wait({self.ended}, timeout=STOP_TIMEOUT)
+        return self.ended.done()
+
+    def _work(self, operate: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        reason = "it gave no reason"
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(operate())
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.debug("kopf failed", exc_info=error)
+        try:
+            self._main.call_soon_threadsafe(self._tell, reason)
+        except RuntimeError:
+            _log.debug("kopf ended after the main loop")
+
+    def _tell(self, reason: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+
 class KopfThread(Component):
     """Kopf as a source of hints about ConfigTemplates."""
 
@@ -91,56 +138,33 @@ class KopfThread(Component):
         self._namespaces = namespaces
         self._ready = ready
         self._beat = time.monotonic()
-        self._stop: Callable[[], object] = lambda: None
-        self._ended: asyncio.Future[None] | None = None
+        self._run: _Run | None = None
 
     @property
     def silence(self) -> float:
         """Seconds since kopf's loop last turned; it does not count while kopf is not running."""
-        return time.monotonic() - self._beat if self._ended is not None else 0.0
+        return time.monotonic() - self._beat if self._run is not None else 0.0
 
     async def start(self) -> None:
         """Start kopf as soon as its resource can be listed: without, it would give up."""
-        self.spawn("thread", self._run)
+        self.spawn("thread", self._operate)
 
     async def stop(self) -> None:
         """Ask kopf to end, and wait a little."""
-        self._stop()
-        if self._ended is not None:
-            _, late = await asyncio.wait({self._ended}, timeout=STOP_TIMEOUT)
-            if late:
-                _log.warning("kopf has not ended in time", seconds=STOP_TIMEOUT)
-            self._ended = None
+        run, self._run = self._run, None
+        if run is not None and not await run.end():
+            _log.warning("kopf has not ended in time", seconds=STOP_TIMEOUT)
 
-    async def _run(self) -> None:
+    async def _operate(self) -> None:
         await self._ready()
-        loop = asyncio.get_running_loop()
-        ended = self._ended = loop.create_future()
+        main = asyncio.get_running_loop()
         self._beat = time.monotonic()
+        run = self._run = _Run(main)
+        run.start(partial(self._kopf, main, run.stop))
+        raise KopfEnded(await asyncio.shield(run.ended))
 
-        def finish(error: BaseException | None) -> None:
-            if not ended.done():
-                ended.set_result(None) if error is None else ended.set_exception(error)
-
-        def thread_main() -> None:
-            error: BaseException | None = None
-            try:
-                asyncio.run(self._operate(loop))
-            except BaseException as raised:
-                error = raised
-            try:
-                loop.call_soon_threadsafe(finish, error)
-            except RuntimeError:
-                _log.info("kopf ended after the main loop")
-
-        threading.Thread(target=thread_main, name="kopf", daemon=True).start()
-        await asyncio.shield(ended)
-        raise KopfEnded("kopf has ended without being asked to")
-
-    async def _operate(self, main: asyncio.AbstractEventLoop) -> None:
-        stop = asyncio.Event()
-        mine = asyncio.get_running_loop()
-        self._stop = lambda: _quietly(mine, stop)
+    async def _kopf(self, main: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+        """In kopf's thread and loop: all of kopf, from start to end."""
         registry = kopf.OperatorRegistry()
         self._register(registry, self.publish)
 
@@ -167,13 +191,6 @@ class KopfThread(Component):
         while True:
             self._beat = time.monotonic()
             await asyncio.sleep(HEARTBEAT)
-
-
-def _quietly(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    try:
-        loop.call_soon_threadsafe(stop.set)
-    except RuntimeError:
-        _log.debug("kopf's loop is closed already")
 
 
 def _settings() -> kopf.OperatorSettings:

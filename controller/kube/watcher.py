@@ -126,15 +126,10 @@ class Watcher(Component):
     # --- ConfigTemplates
 
     async def start(self) -> None:
-        """Serve what is known: nothing at first, everything after the death of a service task."""
-        for template, known in self._templates.items():
-            known.told = None
-            for name, selection in known.watches.items():
-                self._serve(template, name, selection)
-
-    async def stop(self) -> None:
-        """Forget the informers; their tasks end with the component's."""
-        self._served.clear()
+        """Follow what is served: nothing at first; started again, the same stores are brought up to date."""
+        for served in self._served.values():
+            self._follow(served)
+            self._prove(served)
 
     @on(ConfigValidated)
     async def validated(self, event: ConfigValidated) -> None:
@@ -150,12 +145,14 @@ class Watcher(Component):
             {watch.name: watch.index_by for watch in event.spec.watches},
             told,
         )
-        for name, selection in (before.watches if before is not None else {}).items():
+        old = before.watches if before is not None else {}
+        for name, selection in old.items():
             if watches.get(name) != selection:
                 self._release(event.template, name, selection)
         for name, selection in watches.items():
-            if before is None or before.watches.get(name) != selection:
+            if old.get(name) != selection:
                 self._serve(event.template, name, selection)
+        self._end_unused()
         self._tell(event.template)
 
     @on(ConfigInvalid)
@@ -174,6 +171,7 @@ class Watcher(Component):
             return
         for name, selection in known.watches.items():
             self._release(event.template, name, selection)
+        self._end_unused()
         self.publish(IndexDropped(template=event.template))
 
     def _judge(self, event: ConfigValidated | ConfigInvalid) -> None:
@@ -185,9 +183,9 @@ class Watcher(Component):
     def _serve(self, template: str, name: str, selection: Selection) -> None:
         served = self._served.get(selection)
         if served is None:
-            served = self._served[selection] = _Served(self._new_informer(selection), term=self._term)
             # A first list begun in a term is one begun after the Lease was won: it passes the barrier (L8).
-            served.task = self.spawn(f"watch {selection.kind}", served.informer.run)
+            served = self._served[selection] = _Served(self._new_informer(selection), term=self._term)
+            self._follow(served)
         served.users.add((template, name))
         self.publish(
             ResourceWatchStarted(
@@ -200,13 +198,19 @@ class Watcher(Component):
             self._publish_synced(template, name, served.informer)
 
     def _release(self, template: str, name: str, selection: Selection) -> None:
-        served = self._served[selection]
-        served.users.discard((template, name))
+        self._served[selection].users.discard((template, name))
         self.publish(ResourceWatchStopped(template=template, watch=name))
-        if not served.users:
-            del self._served[selection]
-            if served.task is not None:
-                served.task.cancel()
+
+    def _end_unused(self) -> None:
+        """End the informers that nobody uses any more: not earlier, another watch may have taken one over."""
+        for selection, served in list(self._served.items()):
+            if not served.users:
+                del self._served[selection]
+                if served.task is not None:
+                    served.task.cancel()
+
+    def _follow(self, served: _Served) -> None:
+        served.task = self.spawn(f"watch {served.informer.selection.kind}", served.informer.run)
 
     def _new_informer(self, selection: Selection) -> Informer:
         return Informer(
@@ -280,8 +284,8 @@ class Watcher(Component):
         """A term begins: prove every store to be at least as new as now."""
         self._term = event.term
         self._listed = None
-        for selection, served in self._served.items():
-            self.spawn(f"barrier {selection.kind}", partial(self._refresh, served, event.term))
+        for served in self._served.values():
+            self._prove(served)
 
     @on(LeaderLost)
     async def lost(self, event: LeaderLost) -> None:
@@ -299,20 +303,30 @@ class Watcher(Component):
             for template in list(self._templates):
                 self._tell(template)
 
+    def _prove(self, served: _Served) -> None:
+        if self._term and served.term != self._term:
+            kind = served.informer.selection.kind
+            self.spawn(f"barrier {kind}", partial(self._refresh, served, self._term))
+
     async def _refresh(self, served: _Served, term: str) -> None:
+        def wanted() -> bool:
+            return self._term == term and self._served.get(served.informer.selection) is served
+
         wait = RETRY_AFTER
-        while self._term == term and self._served.get(served.informer.selection) is served:
+        while wanted():
             try:
                 await served.informer.refresh()
             except KubeError as error:
-                kind = served.informer.selection.kind
-                _log.warning("cannot list for the new term", kind=kind, error=str(error), retry_in=wait)
-                await self._clock.sleep(wait)
-                wait = min(RETRY_LIMIT, wait * 2)
+                if wanted():
+                    kind = served.informer.selection.kind
+                    _log.warning("cannot list for the new term", kind=kind, error=str(error), retry_in=wait)
+                    await self._clock.sleep(wait)
+                    wait = min(RETRY_LIMIT, wait * 2)
             else:
-                served.term = term
-                for template, _ in sorted(served.users):
-                    self._tell(template)
+                if wanted():  # a list begun in an earlier term proves nothing for this one
+                    served.term = term
+                    for template, _ in sorted(served.users):
+                        self._tell(template)
                 return
 
     def _tell(self, template: str) -> None:
@@ -325,7 +339,8 @@ class Watcher(Component):
             return
         passed = self._term if self._passed(template, informers.values()) else ""
         news = (known.uid, known.generation, passed)
-        if news == known.told or (not passed and known.told == (known.uid, known.generation, self._term)):
+        # That the stores are full is told once; that a term may render them, once in each.
+        if news == known.told or (not passed and known.told is not None and known.told[:2] == news[:2]):
             return
         known.told = news
         self.publish(
@@ -365,8 +380,8 @@ def _selection(watch: Watch, own: str) -> Selection:
     return Selection(
         api_version=watch.api_version,
         kind=watch.kind,
-        namespaces=tuple(sorted(namespaces)),
+        namespaces=tuple(sorted(set(namespaces))),
         label_selector=watch.label_selector.query() if watch.label_selector else "",
         field_selector=watch.field_selector,
-        ignore_fields=tuple(sorted(watch.ignore_fields)),
+        ignore_fields=tuple(sorted(set(watch.ignore_fields))),
     )

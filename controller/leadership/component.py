@@ -15,10 +15,13 @@ from controller.leadership.access import LeaseClient
 from controller.leadership.elector import Elector
 from controller.leadership.fence import Fence, Term
 from controller.leadership.timings import LeaseTimings
+from controller.timers import wait_at_most
 from events import Event
 
 STAND_AT_LATEST = 30.0
 """Seconds after the start after which a candidate stands, synced or not (L1)."""
+LAST_WRITES = 5.0
+"""Seconds that writes in flight get when a replica without election stops; with one, its timings decide."""
 STANDALONE = "standalone"
 """The name of the one term of a replica without election (L7)."""
 
@@ -97,13 +100,26 @@ class Leadership(Component):
         self.spawn("election", self._run)
 
     async def verify(self, term: Term) -> bool:
-        """Whether the Lease, read afresh, is still this term's (L4). Raises KubeError when it cannot be read."""
+        """Whether the Lease, read afresh, is still this term's (L4).
+
+        Raises KubeError or TimeoutError when it cannot be read.
+        """
         return await self.elector.verify(term)
 
     async def _run(self) -> None:
-        await _at_latest(self._synced(), self._clock, STAND_AT_LATEST)
+        await self._warm_up()
         self.publish(LeaderElectionStarted(identity=self._identity, lease=self._lease))
         await self.elector.run()
+
+    async def _warm_up(self) -> None:
+        synced = asyncio.ensure_future(self._synced())
+        try:
+            if await wait_at_most(self._clock, STAND_AT_LATEST, synced):
+                _log.warning("standing for election before everything is synced", seconds=STAND_AT_LATEST)
+            else:
+                await synced  # raises what kept it from finding out
+        finally:
+            synced.cancel()
 
     async def _take_office(self, term: Term) -> None:
         assert self._office is not None  # noqa: S101 - attached before the start
@@ -153,21 +169,10 @@ class Standalone(Component):
         if self._term is None or self._office is None:
             return
         self._term.fence.close("the process ends")
-        await self._term.fence.wait_idle(5.0)
+        await self._term.fence.wait_idle(LAST_WRITES)
         await self._office.close_term(self._identity, term_name(self._term), "the process ends")
         self._term = None
 
     async def verify(self, term: Term) -> bool:
         """Without a Lease nobody else can be in office."""
         return not term.fence.closed
-
-
-async def _at_latest(wanted: Awaitable[None], clock: Clock, seconds: float) -> None:
-    """Wait for something, but no longer than that."""
-    racers = {asyncio.ensure_future(wanted), asyncio.ensure_future(clock.sleep(seconds))}
-    try:
-        await asyncio.wait(racers, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for racer in racers:
-            racer.cancel()
-        await asyncio.gather(*racers, return_exceptions=True)

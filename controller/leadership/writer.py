@@ -127,8 +127,8 @@ class Writer:
         ------
         FenceClosed
             When this term is over.
-        KubeError
-            When the API server refuses for good, or is out of reach.
+        KubeError, TimeoutError
+            When the API server refuses for good, is out of reach, or does not answer in the lease time left.
         """
         for attempt in range(1, ATTEMPTS + 1):
             request = await prepare()
@@ -147,7 +147,7 @@ class Writer:
         raise AssertionError("unreachable")  # the last attempt returns or raises
 
     async def confirm(self) -> None:
-        """Read the Lease afresh; FenceClosed when it is not this term's any more."""
+        """Read the Lease afresh; FenceClosed when it is not this term's any more. Raises as `write`."""
         if not await self._verify(self.term):
             raise FenceClosed(self.term.fence.reason or "the Lease is not this term's any more")
 

@@ -13,12 +13,13 @@ from controller.events import (
     ConfigValidated,
     IndexSynchronized,
     PublishedOutput,
+    ReconciliationTriggered,
     ResourceWatchFailed,
     TargetContested,
     TemplateRenderFailed,
     ValidationFailed,
 )
-from controller.problems import summary
+from controller.problems import Problem, summary
 
 Failure = TemplateRenderFailed | ValidationFailed | ConfigPublishFailed
 Document = Mapping[str, Any]
@@ -38,6 +39,9 @@ class View:
     outcome: ConfigPublished | Failure | None = None
     published: ConfigPublished | None = None
     contested: TargetContested | None = None
+    trigger: str = ""
+    """The newest reconciliation, and in `asked` the request that had been made when it was triggered."""
+    asked: str = ""
     handled: str = ""
 
     @property
@@ -53,6 +57,21 @@ class View:
         invalid = self.invalid
         return invalid if invalid is not None and invalid.generation == self.newest else None
 
+    def triggered(self, event: ReconciliationTriggered) -> None:
+        """A reconciliation begins: a request made until now is handled when it ends."""
+        newest = self.refused or self.valid
+        self.trigger, self.asked = event.id, newest.requested_at if newest is not None else ""
+
+    def ended(self, event: ConfigPublished | Failure) -> None:
+        """A reconciliation has its outcome; an older one's does not replace that of the newest."""
+        if isinstance(event, ConfigPublished):
+            self.published = event
+        if event.reconciliation == self.trigger:
+            self.handled = self.asked
+        elif self.outcome is not None and self.outcome.reconciliation == self.trigger:
+            return
+        self.outcome, self.contested = event, None
+
 
 @dataclass(frozen=True, slots=True)
 class Aspect:
@@ -65,13 +84,15 @@ class Aspect:
     generation: int
 
 
-def status_of(view: View, present: Document, now: str) -> dict[str, Any]:
+def status_of(
+    view: View, present: Document, now: str, *, objects: Iterable[tuple[str, int]] = ()
+) -> dict[str, Any]:
     """The whole status as a merge patch: what is None is to be removed.
 
     `present` is the status in the cluster: of what this term has not yet found out, it says what was
-    found before. `now` is the time of transitions, RFC 3339.
+    found before. `now` is the time of transitions, RFC 3339. `objects` counts those of each watch.
     """
-    aspects = [_config_valid(view), _watches_synced(view), _published(view, present)]
+    aspects = [_config_valid(view), _watches_synced(view, present), _published(view, present)]
     ready = _ready(view, aspects)
     status: dict[str, Any] = {
         "observedGeneration": view.newest,
@@ -79,12 +100,13 @@ def status_of(view: View, present: Document, now: str) -> dict[str, Any]:
         "conditions": [
             _condition(aspect, present, now) for aspect in (ready, *aspects) if aspect is not None
         ],
-        "lastHandledReconcileAt": view.handled or None,
     }
+    if view.handled:
+        status["lastHandledReconcileAt"] = view.handled
     if view.published is not None:
         status["outputs"] = [_output(output, present, now) for output in view.published.outputs]
-    if view.synchronized is not None:
-        status["watches"] = [{"name": name, "objects": count} for name, count in view.synchronized.objects]
+    if objects := tuple(objects):
+        status["watches"] = [{"name": name, "objects": count} for name, count in objects]
     return status
 
 
@@ -101,16 +123,20 @@ def _config_valid(view: View) -> Aspect:
     return Aspect("ConfigValid", "True", "Valid", "all validators agreed", view.newest)
 
 
-def _watches_synced(view: View) -> Aspect | None:
+def _watches_synced(view: View, present: Document) -> Aspect | None:
+    """Whether the generation in force is watched; what a term begins with is what was known before."""
     if view.valid is None:
         return None
     generation = view.valid.generation
     if view.watch_failures:
         failures = [view.watch_failures[name] for name in sorted(view.watch_failures)]
-        message = "\n".join(_watch_failure(failure) for failure in failures)
+        message = summary((Problem(message=_watch_failure(failure)) for failure in failures), limit=4096)
         return Aspect("WatchesSynced", "False", failures[0].reason, message, generation)
     synchronized = view.synchronized
     if synchronized is None or synchronized.generation != generation:
+        before = _find(present.get("conditions") or (), "WatchesSynced")
+        if before is not None and before.get("observedGeneration") == generation:
+            return Aspect("WatchesSynced", before["status"], before["reason"], before["message"], generation)
         return Aspect("WatchesSynced", "False", "Syncing", "the watched objects are being listed", generation)
     watches = _count(len(synchronized.objects), "watch", "watches")
     return Aspect("WatchesSynced", "True", "Synced", f"{watches} synchronised", generation)
@@ -132,7 +158,7 @@ def _published(view: View, present: Document) -> Aspect | None:
             "TargetContested",
             f"{contested.kind} {contested.name} was changed by another {contested.repairs} times in a row: "
             f"it is repaired in {contested.seconds:g} s",
-            view.newest,
+            view.valid.generation if view.valid is not None else view.newest,
         )
     if isinstance(outcome, ConfigPublished):
         outputs, targets = len(outcome.outputs), len(outcome.targets)

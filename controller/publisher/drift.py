@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +12,13 @@ import structlog
 from controller.clock import Clock
 from controller.component import Component, on
 from controller.config.model import KIND
-from controller.events import ConfigPublished, ConfigRemoved, DriftDetected
+from controller.events import (
+    ConfigPublished,
+    ConfigPublishFailed,
+    ConfigRemoved,
+    DriftDetected,
+    PublicationSuperseded,
+)
 from controller.kube.client import KubeClient
 from controller.kube.informer import Informer
 from controller.kube.selection import Selection, WatchFailure
@@ -21,6 +27,7 @@ from controller.publisher.targets import (
     CHECKSUM,
     MANAGED_BY,
     MANAGER,
+    OWNER_UID,
     TERM,
     checksum,
     controller_of,
@@ -39,7 +46,10 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
+    """What a target must be. Without uid and checksum a publication was cut short: new and old are right."""
+
     template: str
+    owner: str
     uid: str
     checksum: str
 
@@ -78,7 +88,7 @@ class DriftWatch(Component):
                 Selection("v1", kind, self._namespaces, label_selector=f"{MANAGED_BY}={MANAGER}"),
                 clock=self._clock,
                 on_change=partial(self._changed, kind),
-                on_synced=lambda: None,
+                on_synced=partial(self._synced, kind),
                 on_failed=self._failed,
                 on_recovered=self._recovered,
             )
@@ -89,31 +99,58 @@ class DriftWatch(Component):
     async def published(self, event: ConfigPublished) -> None:
         """From now on this is what the targets must be."""
         namespace = event.template.split("/", maxsplit=1)[0]
-        self._forget(event.template)
-        for target in event.targets:
-            key = (target.kind, namespace, target.name)
-            self._expected[key] = _Expected(event.template, target.uid, target.checksum)
-            # The store may still be behind our own write: it has time to catch up.
-            self._doubtful.set(key, self._clock.monotonic() + SETTLE)
+        expected = {
+            (target.kind, namespace, target.name): _Expected(
+                event.template, event.uid, target.uid, target.checksum
+            )
+            for target in event.targets
+        }
+        for key in self._expected_of(event.template):
+            if self._expected[key] != expected.get(key):
+                self._drop(key)
+        for key, what in expected.items():
+            self._expected[key] = what
+            self._settle(key)  # the store may still be behind our own write
+
+    @on(ConfigPublishFailed, PublicationSuperseded)
+    async def cut_short(self, event: ConfigPublishFailed | PublicationSuperseded) -> None:
+        """Some targets may have been written and some not."""
+        for key in self._expected_of(event.template):
+            self._expected[key] = replace(self._expected[key], uid="", checksum="")
 
     @on(ConfigRemoved)
     async def removed(self, event: ConfigRemoved) -> None:
         """Its targets go with it."""
-        self._forget(event.template)
+        for key in self._expected_of(event.template):
+            self._drop(key)
 
-    def _forget(self, template: str) -> None:
-        for key in [key for key, expected in self._expected.items() if expected.template == template]:
-            del self._expected[key]
-            self._doubtful.cancel(key)
+    def _expected_of(self, template: str) -> list[Key]:
+        return [key for key, expected in self._expected.items() if expected.template == template]
+
+    def _drop(self, key: Key) -> None:
+        del self._expected[key]
+        self._doubtful.cancel(key)
+
+    def _settle(self, key: Key) -> None:
+        """Look again soon; a look that is planned is not pushed back."""
+        if self._doubtful.pending(key) is None:
+            self._doubtful.set(key, self._clock.monotonic() + SETTLE)
+
+    def _synced(self, kind: str) -> None:
+        """The first list is in: what came with it was not judged."""
+        for key in self._all(kind):
+            self._judge(key, patient=True)
+
+    def _all(self, kind: str) -> list[Key]:
+        """Every target that is there, or should be."""
+        there = [(kind, obj.namespace, obj.name) for obj in self._informers[kind].store.snapshot()]
+        return list(dict.fromkeys([*there, *(key for key in self._expected if key[0] == kind)]))
 
     def _changed(self, kind: str, changes: Changes) -> None:
         """Look at what has changed, or at everything when that is too much to name."""
         total = changes.created + changes.modified + changes.deleted
-        if total <= len(changes.keys):
-            keys = [(kind, *key) for key in changes.keys]
-        else:
-            keys = [key for key in self._expected if key[0] == kind]
-        for key in keys:
+        named = total <= len(changes.keys)
+        for key in [(kind, *key) for key in changes.keys] if named else self._all(kind):
             self._judge(key, patient=True)
 
     async def _look_again(self) -> None:
@@ -134,7 +171,7 @@ class DriftWatch(Component):
         if not what:
             self._doubtful.cancel(key)
         elif patient and obj is not None and self._looks_like_ours(obj):
-            self._doubtful.set(key, self._clock.monotonic() + SETTLE)
+            self._settle(key)
         else:
             self._tell(expected.template, key, what)
 
@@ -154,17 +191,22 @@ class DriftWatch(Component):
         document: dict[str, Any] = msgspec.json.decode(obj.raw)
         if document["metadata"].get("deletionTimestamp"):
             return ""  # it will be deleted, and then created again
-        if obj.uid != expected.uid:
-            return "deleted and created by another"
-        if checksum(stored_data(document)) != expected.checksum:
-            return "its data was changed"
-        annotations = document["metadata"].get("annotations") or {}
-        if annotations.get(CHECKSUM) != expected.checksum or (
-            self._term and annotations.get(TERM) != self._term
-        ):
-            return "its annotations were changed"
+        metadata = document["metadata"]
+        labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        noted = annotations.get(CHECKSUM)
         owner = controller_of(document)
-        return "" if owner is not None and owner.get("kind") == KIND else "its owner was changed"
+        if expected.uid and obj.uid != expected.uid:
+            return "deleted and created by another"
+        if checksum(stored_data(document)) != (expected.checksum or noted):
+            return "its data was changed"
+        if noted != (expected.checksum or noted) or (self._term and not self._in_term(annotations, expected)):
+            return "its annotations were changed"
+        if owner is None or owner.get("uid") != expected.owner:
+            return "its owner was changed"
+        return "" if labels.get(OWNER_UID) == expected.owner else "its labels were changed"
+
+    def _in_term(self, annotations: dict[str, str], expected: _Expected) -> bool:
+        return annotations.get(TERM) == self._term or not expected.checksum
 
     def _looks_like_ours(self, obj: StoredObject) -> bool:
         document: dict[str, Any] = msgspec.json.decode(obj.raw)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, Protocol
-from urllib.parse import quote
 
 import structlog
 
@@ -52,6 +51,7 @@ from events import Delivery, Event
 _log = structlog.get_logger("kopfbus.publisher")
 
 Document = dict[str, Any]
+_UNSWEPT = "all outputs are in their targets, but a target that left the spec could not be removed"
 InForce = Callable[[str, str], ConfigValidated | None]
 """The generation in force of (template, uid), if it may be published at this moment (P3)."""
 
@@ -70,6 +70,17 @@ class ReadClient(Protocol):
 
 class Superseded(Exception):
     """The ConfigTemplate has changed since the render."""
+
+
+class SweepFailed(Exception):
+    """Everything is written, but what left the spec still stands (P7): not published until it has gone.
+
+    It is reported, and tried again like any failed write (P9); what is written is not written again.
+    """
+
+    def __init__(self, cause: KubeError | TimeoutError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +125,17 @@ class Publisher(Component):
 
     @on(DriftDetected, per="template")
     async def drifted(self, event: DriftDetected) -> None:
-        """A target is not what this term believes: look at it again."""
-        self._written.pop((event.template, event.kind, event.name), None)
+        """A target is not what this term believes: look again, at all of them while at it."""
+        self._forget(event.template)
 
     @on(ConfigRemoved, per="template")
     async def removed(self, event: ConfigRemoved) -> None:
         """Its targets go by owner reference (P7)."""
         self._swept.pop(event.template, None)
-        for key in [key for key in self._written if key[0] == event.template]:
+        self._forget(event.template)
+
+    def _forget(self, template: str) -> None:
+        for key in [key for key in self._written if key[0] == template]:
             del self._written[key]
 
     @on(ValidationCompleted, per="template")
@@ -141,8 +155,10 @@ class Publisher(Component):
             _log.info("not published", template=event.template, reason=error.reason)
         except TargetRefused as error:
             self._failed(event, error.reason, str(error), retry=error.reason != "TooLarge")
+        except SweepFailed as error:
+            self._failed(event, "PublishFailed", f"{_UNSWEPT}: {_text(error.cause, event)}", retry=True)
         except (KubeError, TimeoutError) as error:
-            self._failed(event, "PublishFailed", str(error) or "no answer in time", retry=True)
+            self._failed(event, "PublishFailed", _text(error, event), retry=True)
         else:
             self.publish(published)
 
@@ -167,14 +183,17 @@ class Publisher(Component):
             plan.check_size()
         stale = [plan for plan in wanted if not self._known(event, plan)]
         standing = partial(self._check_standing, event)
-        for plan in stale:  # all are looked at before the first is written: nothing half for a foreign target
-            standing()
-            await self._examine(plan, owner)
+        standing()
+        # All are looked at before the first is written: nothing half because one is somebody else's.
+        looks = [(plan, await self._examine(plan, owner)) for plan in stale]
         changed = False
-        for plan in stale:
-            changed |= await self._write(event.template, plan, owner, standing)
+        for plan, found in looks:
+            changed |= await self._write(event.template, plan, owner, standing, found)
         if self._swept.get(event.template) != (event.uid, event.generation):
-            await self._sweep(owner, wanted, standing)
+            try:
+                await self._sweep(owner, wanted, standing)
+            except (KubeError, TimeoutError) as error:
+                raise SweepFailed(error) from error
             self._swept[event.template] = (event.uid, event.generation)
         return self._published(event, wanted, changed=changed)
 
@@ -214,14 +233,20 @@ class Publisher(Component):
         return found
 
     async def _write(
-        self, template: str, plan: TargetPlan, owner: Owner, standing: Callable[[], None]
+        self,
+        template: str,
+        plan: TargetPlan,
+        owner: Owner,
+        standing: Callable[[], None],
+        found: Document | None,
     ) -> bool:
-        """Bring one target up to date; whether it had to be written."""
+        """Bring one target up to date that was just `found` so; whether it had to be written."""
+        looks = [found]
         current: Document | None = None
 
         async def prepare() -> Write | None:
             nonlocal current
-            current = await self._examine(plan, owner)
+            current = looks.pop() if looks else await self._examine(plan, owner)
             if current is None:
                 return Create(plan.resource, fresh(plan, owner, self._term))
             if is_current(current, plan, owner, self._term):
@@ -239,7 +264,7 @@ class Publisher(Component):
             published_at=kept or ("" if unchanged else _now()),
             seen_at=self._clock.monotonic(),
         )
-        return not unchanged
+        return written is not None
 
     async def _sweep(self, owner: Owner, wanted: Sequence[TargetPlan], standing: Callable[[], None]) -> None:
         """Remove targets that left the spec, after the new state is out (P7)."""
@@ -255,15 +280,14 @@ class Publisher(Component):
     async def _prepare_delete(self, resource: Resource, item: Document, owner: Owner) -> Write | None:
         name = item["metadata"]["name"]
         try:
-            found = await self._client.get(resource, quote(name, safe=""), owner.namespace)
+            found = await self._client.get(resource, name, owner.namespace)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
-        controller = controller_of(found)
-        if controller is None or controller.get("uid") != owner.uid:
+        controller, metadata = controller_of(found), found["metadata"]
+        if metadata.get("deletionTimestamp") or controller is None or controller.get("uid") != owner.uid:
             return None
-        metadata = found["metadata"]
         return Delete(resource, owner.namespace, name, metadata["uid"], metadata["resourceVersion"])
 
     def _published(
@@ -303,6 +327,13 @@ def _output(output: RenderedOutput, written: _Written) -> PublishedOutput:
         size=len(text),
         published_at=written.published_at,
     )
+
+
+def _text(error: KubeError | TimeoutError, event: ValidationCompleted) -> str:
+    """What went wrong; where Secrets were read without the server's words, which may quote them (X3)."""
+    if isinstance(error, ApiError) and any(output.sensitive for output in event.outputs):
+        return f"{error.status} {error.reason}; {Problem(message='').redacted().message}"
+    return str(error) or "no answer in time"
 
 
 def _now() -> str:

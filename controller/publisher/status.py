@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol
 
@@ -19,6 +20,7 @@ from controller.events import (
     ConfigValidated,
     IndexDropped,
     IndexSynchronized,
+    ReconciliationTriggered,
     ResourceWatchFailed,
     ResourceWatchRecovered,
     ResourceWatchStopped,
@@ -32,12 +34,17 @@ from controller.kube.errors import ApiError, KubeError
 from controller.leadership.fence import FenceClosed
 from controller.leadership.writer import PatchStatus, Write, Writer
 from controller.publisher.conditions import View, differs, status_of
+from controller.templating.renderer import WatchData
 from controller.timers import Timers
 from events import Delivery, Event
 
 RETRY_AFTER = 1.0
-"""Seconds before a failed write is tried again; doubled each time, up to `RETRY_LIMIT`."""
+"""Seconds before a failed write is tried again; doubled each time, up to the drift interval."""
 RETRY_LIMIT = 600.0
+"""The same limit where no generation is in force."""
+
+Snapshot = Callable[[str, str, int], tuple[WatchData, ...] | None]
+"""What (template, uid, generation) watches, as of now; None when that is not what is being watched."""
 
 _log = structlog.get_logger("kopfbus.status")
 
@@ -58,10 +65,13 @@ class StatusWriter(Component):
     leader_only = True
     delivery = Delivery.LATEST
 
-    def __init__(self, client: ReadClient, writer: Writer, clock: Clock) -> None:
+    def __init__(self, client: ReadClient, writer: Writer, clock: Clock, snapshot: Snapshot) -> None:
         self._client = client
         self._writer = writer
+        self._snapshot = snapshot
         self._views: dict[str, View] = {}
+        self._failing: dict[str, dict[str, ResourceWatchFailed]] = {}
+        """Watch failures by template and watch; being retained, they may come before their views."""
         self._turns: dict[str, asyncio.Lock] = {}
         self._failures: dict[str, int] = {}
         self._clock = clock
@@ -102,8 +112,9 @@ class StatusWriter(Component):
     @on(IndexSynchronized, per="template")
     async def synchronized(self, event: IndexSynchronized) -> None:
         """All watches are in the stores."""
-        self._view(event.template, event.uid).synchronized = event
-        await self._write(event.template)
+        if (view := self._known(event.template, event.uid)) is not None:
+            view.synchronized = event
+            await self._write(event.template)
 
     @on(IndexDropped, per="template")
     async def dropped(self, event: IndexDropped) -> None:
@@ -114,30 +125,29 @@ class StatusWriter(Component):
     @on(ResourceWatchFailed, per="template")
     async def watch_failed(self, event: ResourceWatchFailed) -> None:
         """A watch does not deliver."""
-        if (view := self._views.get(event.template)) is not None:
-            view.watch_failures[event.watch] = event
-            await self._write(event.template)
+        self._failing.setdefault(event.template, {})[event.watch] = event
+        await self._write(event.template)
 
     @on(ResourceWatchRecovered, ResourceWatchStopped, per="template")
     async def watch_recovered(self, event: ResourceWatchRecovered | ResourceWatchStopped) -> None:
         """A watch delivers again, or is no more."""
-        view = self._views.get(event.template)
-        if view is not None and view.watch_failures.pop(event.watch, None) is not None:
+        if self._failing.get(event.template, {}).pop(event.watch, None) is not None:
             await self._write(event.template)
+
+    @on(ReconciliationTriggered, per="template")
+    async def triggered(self, event: ReconciliationTriggered) -> None:
+        """A reconciliation begins."""
+        if (view := self._views.get(event.template)) is not None:
+            view.triggered(event)
 
     @on(TemplateRenderFailed, ValidationFailed, ConfigPublishFailed, ConfigPublished, per="template")
     async def ended(
         self, event: TemplateRenderFailed | ValidationFailed | ConfigPublishFailed | ConfigPublished
     ) -> None:
         """A reconciliation has its outcome."""
-        view = self._view(event.template, event.uid)
-        view.outcome = event
-        view.contested = None
-        if isinstance(event, ConfigPublished):
-            view.published = event
-        if view.valid is not None:
-            view.handled = view.valid.requested_at
-        await self._write(event.template)
+        if (view := self._known(event.template, event.uid)) is not None:
+            view.ended(event)
+            await self._write(event.template)
 
     @on(TargetContested, per="template")
     async def contested(self, event: TargetContested) -> None:
@@ -149,8 +159,14 @@ class StatusWriter(Component):
     def _view(self, template: str, uid: str) -> View:
         view = self._views.get(template)
         if view is None or view.uid != uid:
-            view = self._views[template] = View(uid)
+            failures = self._failing.setdefault(template, {})
+            view = self._views[template] = View(uid, watch_failures=failures)
         return view
+
+    def _known(self, template: str, uid: str) -> View | None:
+        """The view, if it is of that uid: what comes late of a predecessor is nobody's any more."""
+        view = self._views.get(template)
+        return view if view is not None and view.uid == uid else None
 
     # --- writing
 
@@ -184,16 +200,28 @@ class StatusWriter(Component):
             metadata, present = found["metadata"], found.get("status") or {}
             if metadata["uid"] != view.uid:
                 return None
-            status = status_of(view, present, _now())
+            status = status_of(view, present, _now(), objects=self._objects(template, view))
             if not differs(status, present):
                 return None
             return PatchStatus(CONFIG_TEMPLATES, namespace, name, metadata["resourceVersion"], status)
 
         return await self._writer.write(prepare) is not None
 
+    def _objects(self, template: str, view: View) -> list[tuple[str, int]]:
+        """How many objects each watch of the generation in force has now, or had when it was synchronised."""
+        if view.valid is None or view.synchronized is None:
+            return []
+        watches = self._snapshot(template, view.uid, view.valid.generation)
+        if watches is None:
+            return list(view.synchronized.objects)
+        return [(watch.name, len(watch.objects)) for watch in watches]
+
     def _plan_retry(self, template: str, error: Exception) -> None:
         failures = self._failures[template] = self._failures.get(template, 0) + 1
-        delay = min(RETRY_LIMIT, RETRY_AFTER * 2.0 ** min(failures - 1, 30)) * random.uniform(1.0, 1.2)  # noqa: S311 - jitter
+        view = self._views.get(template)
+        valid = view.valid if view is not None else None
+        limit = valid.spec.reconcile.drift_interval_seconds if valid is not None else RETRY_LIMIT
+        delay = min(limit, RETRY_AFTER * 2.0 ** min(failures - 1, 30) * random.uniform(1.0, 1.2))  # noqa: S311 - jitter
         _log.warning("status not written", template=template, error=str(error), retry_in=round(delay, 1))
         self._retries.set(template, self._clock.monotonic() + delay)
 

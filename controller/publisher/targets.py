@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller.config.model import GROUP, KIND, VERSION
@@ -19,7 +19,7 @@ CHECKSUM = f"{GROUP}/checksum"
 TERM = f"{GROUP}/term"
 ADOPT_BY = f"{GROUP}/adopt-by"
 MAX_BYTES = 1 << 20
-"""What the API server takes as data of one ConfigMap or Secret, in bytes."""
+"""What the API server takes as data of one ConfigMap or Secret, in bytes; keys do not count."""
 
 RESOURCES: Mapping[str, Resource] = {"ConfigMap": CONFIG_MAPS, "Secret": SECRETS}
 Document = Mapping[str, Any]
@@ -58,7 +58,7 @@ class TargetPlan:
 
     kind: str
     name: str
-    data: Mapping[str, str]
+    data: Mapping[str, str] = field(repr=False)
 
     @property
     def resource(self) -> Resource:
@@ -72,7 +72,7 @@ class TargetPlan:
 
     def check_size(self) -> None:
         """Refuse more than one object holds."""
-        size = sum(len(key.encode()) + len(text.encode()) for key, text in self.data.items())
+        size = sum(len(text.encode()) for text in self.data.values())
         if size > MAX_BYTES:
             raise TargetRefused(
                 "TooLarge",
@@ -104,8 +104,9 @@ def stored_data(obj: Document) -> dict[str, bytes]:
     if obj.get("kind") == "Secret":
         return {key: base64.b64decode(value) for key, value in encoded.items()}
     data = {key: value.encode() for key, value in encoded.items()}
-    data.update({key: base64.b64decode(value) for key, value in (obj.get("binaryData") or {}).items()})
-    return data
+    # No key has a slash: the same content in binaryData is another state, as templates give text.
+    binary = obj.get("binaryData") or {}
+    return data | {f"binaryData/{key}": base64.b64decode(value) for key, value in binary.items()}
 
 
 def controller_of(obj: Document) -> Mapping[str, Any] | None:
@@ -151,7 +152,8 @@ def is_current(obj: Document, plan: TargetPlan, owner: Owner, term: str) -> bool
 def fresh(plan: TargetPlan, owner: Owner, term: str) -> dict[str, Any]:
     """A target that is to be created."""
     metadata = {"name": plan.name, "namespace": owner.namespace}
-    return _with_data({"apiVersion": "v1", "kind": plan.kind}, plan, _metadata(metadata, plan, owner, term))
+    obj = {"apiVersion": "v1", "kind": plan.kind} | ({"type": "Opaque"} if plan.kind == "Secret" else {})
+    return _with_data(obj, plan, _metadata(metadata, plan, owner, term))
 
 
 def replacement(obj: Document, plan: TargetPlan, owner: Owner, term: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The way from a trigger to a validated render: snapshot, render in a child process, ask the validators (P3)."""
+"""From a trigger to a validated render: snapshot, render in a child process, ask the validators (P3)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from controller.component import Component, on
@@ -20,11 +20,17 @@ from controller.events import (
     ValidationFailed,
 )
 from controller.problems import Problem
-from controller.templating.renderer import Renderer, RenderFailed, RenderJob, WatchData
+from controller.reconciler.schedule import RENDERER_FAILED
+from controller.templating.renderer import Kind, Renderer, RenderFailed, RenderJob, WatchData
 from events import Delivery, Event, RequestDropped, RequestTimeout
 
 VALIDATION_TIMEOUT = 10.0
 """Seconds that validators have to answer."""
+_REASONS: Mapping[Kind, str] = {
+    "template": "RenderFailed",
+    "limit": "RenderLimitExceeded",
+    "internal": RENDERER_FAILED,
+}
 
 InForce = Callable[[str], ConfigValidated | None]
 """The generation in force of a ConfigTemplate, as this replica holds it now."""
@@ -87,7 +93,7 @@ class Coordinator(Component):
                     uid=config.uid,
                     generation=config.generation,
                     reconciliation=event.id,
-                    reason="RenderLimitExceeded" if error.kind == "limit" else "RenderFailed",
+                    reason=_REASONS[error.kind],
                     problem=error.problem,
                 )
             )

@@ -27,7 +27,7 @@ from controller.events import (
     Trigger,
     ValidationFailed,
 )
-from controller.reconciler.schedule import Schedule
+from controller.reconciler.schedule import RENDERER_FAILED, Repairs, Schedule
 from controller.timers import Timers
 from events import Delivery, Event
 
@@ -46,7 +46,7 @@ class _Open:
 
 
 class Reconciler(Component):
-    """Holds the trigger rule P2 for every ConfigTemplate whose generation in force is synchronised in this term."""
+    """The trigger rule P2 for every ConfigTemplate whose generation in force is synchronised in this term."""
 
     name = "reconciler"
     publishes: ClassVar[tuple[type[Event], ...]] = (
@@ -80,20 +80,22 @@ class Reconciler(Component):
 
     @on(ConfigValidated)
     async def validated(self, event: ConfigValidated) -> None:
-        """A new generation came into force, or a reconciliation was asked for."""
+        """A new generation came into force, or a reconciliation was asked for: past failures do not count."""
         before = self._configs.get(event.template)
         self._configs[event.template] = event
         interval = event.spec.reconcile
         schedule = self._schedules.setdefault(event.template, Schedule(0, 0))
         schedule.min_interval = interval.min_interval_seconds
         schedule.drift_interval = interval.drift_interval_seconds
+        schedule.failures = 0
         asked = before is not None and before.requested_at != event.requested_at
         self._fire(event.template, Trigger.REQUESTED if asked else Trigger.CONFIGURATION)
 
     @on(ConfigRemoved)
     async def removed(self, event: ConfigRemoved) -> None:
         """Nothing is rendered any more."""
-        for state in (self._configs, self._synchronized, self._schedules, self._open):
+        self._close(event.template)
+        for state in (self._configs, self._synchronized, self._schedules):
             state.pop(event.template, None)
         self._timers.cancel(event.template)
 
@@ -128,21 +130,27 @@ class Reconciler(Component):
         if schedule is None or not self._ready(event.template):
             return
         now = self._clock.monotonic()
-        delay = schedule.repair(now, (event.kind, event.name))
-        if not delay:
+        repairs = schedule.repairs.setdefault((event.kind, event.name), Repairs())
+        news = repairs.drifted(now, schedule.drift_interval)
+        if repairs.at <= now:
             self._fire(event.template, Trigger.DRIFT)
             return
+        # Whatever fires before may have dropped the plan, so it is made again; it is never pushed back.
+        schedule.plan(repairs.at, Trigger.DRIFT)
+        self._plan(event.template, schedule)
+        if news:
+            self._contested(event, repairs, repairs.at - now)
+
+    def _contested(self, event: DriftDetected, repairs: Repairs, seconds: float) -> None:
         self.publish(
             TargetContested(
                 template=event.template,
                 kind=event.kind,
                 name=event.name,
-                repairs=schedule.repairs[event.kind, event.name].count,
-                seconds=delay,
+                repairs=repairs.count,
+                seconds=seconds,
             )
         )
-        schedule.plan(now + delay, Trigger.DRIFT)
-        self._plan(event.template, schedule)
 
     def _ready(self, template: str) -> bool:
         config, synchronized = self._configs.get(template), self._synchronized.get(template)
@@ -162,9 +170,7 @@ class Reconciler(Component):
         schedule.fire(now)
         self._plan(template, schedule)
         trigger = ReconciliationTriggered(template=template, reason=reason)
-        before = self._open.get(template)
-        if before is not None and before.outcome is None:
-            self._completed(template, before, Outcome.SUPERSEDED)
+        self._close(template)
         self._open[template] = _Open(trigger.id, config.generation, now)
         self.publish(trigger)
 
@@ -184,7 +190,9 @@ class Reconciler(Component):
 
     @on(TemplateRenderFailed, ValidationFailed, PublicationSuperseded)
     async def ended(self, event: TemplateRenderFailed | ValidationFailed | PublicationSuperseded) -> None:
-        """It came to nothing; only a change can help (P9)."""
+        """It came to nothing; only a change can help (P9), unless it was the renderer's own failure."""
+        if isinstance(event, TemplateRenderFailed) and event.reason == RENDERER_FAILED:
+            self._retry(event.template)
         self._note(event)
 
     @on(ConfigPublished)
@@ -197,44 +205,56 @@ class Reconciler(Component):
     @on(ConfigPublishFailed)
     async def publish_failed(self, event: ConfigPublishFailed) -> None:
         """It could not be written; trying again may help."""
-        schedule = self._schedules.get(event.template)
-        if event.retry and schedule is not None:
-            schedule.retry(self._clock.monotonic())
-            self._plan(event.template, schedule)
+        if event.retry:
+            self._retry(event.template)
         self._note(event)
+
+    def _retry(self, template: str) -> None:
+        if (schedule := self._schedules.get(template)) is not None:
+            schedule.retry(self._clock.monotonic())
+            self._plan(template, schedule)
 
     def _note(self, event: ConfigPublished | Failure | PublicationSuperseded) -> None:
         current = self._open.get(event.template)
         if current is not None and current.reconciliation == event.reconciliation:
             current.outcome = event
             if isinstance(event, PublicationSuperseded):
-                del self._open[event.template]
-                self._completed(event.template, current, Outcome.SUPERSEDED)
+                self._close(event.template)
 
     @on(StatusUpdated)
     async def told(self, event: StatusUpdated) -> None:
         """The status says what came of it: the reconciliation is over."""
         current = self._open.get(event.template)
-        if current is None or current.outcome is None:
+        if current is not None and current.outcome is not None:
+            self._close(event.template)
+
+    def _close(self, template: str) -> None:
+        """Tell how the reconciliation under way ended; without an outcome, a newer one takes its place."""
+        current = self._open.pop(template, None)
+        if current is None:
             return
-        del self._open[event.template]
         outcome = current.outcome
-        if isinstance(outcome, ConfigPublished):
-            result = Outcome.PUBLISHED if outcome.changed else Outcome.UNCHANGED
-            self._completed(event.template, current, result)
-        elif not isinstance(outcome, PublicationSuperseded):
-            problems = (outcome.problem,) if isinstance(outcome, TemplateRenderFailed) else outcome.problems
-            self.publish(
-                ReconciliationFailed(
-                    template=event.template,
-                    generation=current.generation,
-                    reconciliation=current.reconciliation,
-                    phase=_PHASES[type(outcome)],
-                    reason=outcome.reason,
-                    problems=problems,
-                    seconds=self._clock.monotonic() - current.started,
-                )
+        if outcome is None or isinstance(outcome, PublicationSuperseded):
+            self._completed(template, current, Outcome.SUPERSEDED)
+        elif isinstance(outcome, ConfigPublished):
+            self._completed(template, current, Outcome.PUBLISHED if outcome.changed else Outcome.UNCHANGED)
+        else:
+            self._failed(template, current, outcome)
+
+    def _failed(self, template: str, current: _Open, failure: Failure) -> None:
+        self.publish(
+            ReconciliationFailed(
+                template=template,
+                generation=current.generation,
+                reconciliation=current.reconciliation,
+                phase=_PHASES[type(failure)],
+                reason=failure.reason,
+                problems=(failure.problem,)
+                if isinstance(failure, TemplateRenderFailed)
+                else failure.problems,
+                seconds=self._clock.monotonic() - current.started,
             )
+        )
 
     def _completed(self, template: str, current: _Open, outcome: Outcome) -> None:
         self.publish(

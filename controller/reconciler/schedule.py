@@ -1,4 +1,4 @@
-"""When to render one ConfigTemplate: the trigger rule (P2), retries (P9) and repairs (P6), as plain arithmetic."""
+"""When to render one ConfigTemplate, as plain arithmetic: changes (P2), retries (P9) and repairs (P6)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ CALM = 60.0
 """Seconds after which a repaired target counts as left alone."""
 REPAIRS_AT_ONCE = 3
 """How many repairs of one target in a row are made without waiting."""
+RENDERER_FAILED = "RendererFailed"
+"""The reason of a render that failed by no fault of the template: the only one worth another try."""
 
 
 @dataclass(slots=True)
 class Repairs:
-    """How often one target had to be repaired lately."""
+    """How often one target had to be repaired in a row, and when the last repair was, or is to be, made."""
 
     count: int = 0
-    last: float = 0.0
+    at: float = float("-inf")
 
-    def next_delay(self, now: float, limit: float) -> float:
-        """Count one more repair; seconds to wait before making it."""
-        self.count = self.count + 1 if now - self.last < CALM + limit else 1
-        self.last = now
-        if self.count <= REPAIRS_AT_ONCE:
-            return 0.0
-        return min(limit, 2.0 ** min(self.count - REPAIRS_AT_ONCE - 1, 30))
+    def drifted(self, now: float, limit: float) -> bool:
+        """Plan one more repair, unless one is still to come; whether it was planned."""
+        if now < self.at:
+            return False
+        self.count = self.count + 1 if now - self.at < CALM else 1
+        waits = self.count - REPAIRS_AT_ONCE
+        self.at = now + (min(limit, 2.0 ** min(waits - 1, 30)) if waits > 0 else 0.0)
+        return True
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class Schedule:
     repairs: dict[tuple[str, str], Repairs] = field(default_factory=dict)
 
     def change(self, now: float) -> bool:
-        """A watched object has changed: True to fire now, else it is gathered into one at the interval's end."""
+        """A watched object has changed: True to fire now, else it is gathered into one later."""
         if now - self.fired >= self.min_interval:
             return True
         self.plan(self.fired + self.min_interval, Trigger.RESOURCES)
@@ -62,11 +65,7 @@ class Schedule:
         self.plan(now + self.drift_interval, Trigger.INTERVAL)
 
     def retry(self, now: float) -> None:
-        """A publication failed and may be tried again."""
-        delay = min(self.drift_interval, RETRY_AFTER * 2.0 ** min(self.failures, 30))
+        """A publication failed and may be tried again, at the latest when the drift interval is over."""
+        delay = RETRY_AFTER * 2.0 ** min(self.failures, 30) * random.uniform(1.0, 1.2)  # noqa: S311 - jitter
         self.failures += 1
-        self.plan(now + delay * random.uniform(1.0, 1.2), Trigger.RETRY)  # noqa: S311 - jitter
-
-    def repair(self, now: float, target: tuple[str, str]) -> float:
-        """A target drifted; seconds until its repair."""
-        return self.repairs.setdefault(target, Repairs()).next_delay(now, self.drift_interval)
+        self.plan(now + delay, Trigger.RETRY)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable
+import re
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, TypeGuard
 
 import structlog
 
@@ -29,6 +31,10 @@ TIME_LIMIT = 15.0
 """Seconds after which a request is given up for the sake of the next; longer than anyone waits."""
 PROBLEM_LIMIT = 1000
 """Problems taken from one `validate`: a generator may go on for ever."""
+
+_OWN = "controller.validators."
+_REASON = re.compile("[A-Za-z]([A-Za-z0-9_,:]{0,126}[A-Za-z0-9_])?")
+"""What the API server takes as a condition's reason, and of sensible length."""
 
 _log = structlog.get_logger("kopfbus.validators")
 
@@ -67,17 +73,35 @@ class ValidatorHost(Component):
     async def _ask(self, subject: ConfigCandidate | RenderedOutput) -> list[Problem]:
         try:
             found = await self._call(subject)
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _cancelled():
+        except BaseException as error:  # extensions in other languages raise it, when they panic
+            if isinstance(error, GeneratorExit) or (
+                isinstance(error, asyncio.CancelledError) and _cancelled()
+            ):
                 raise
             return [self._failure(error, subject)]
-        return [self._stamped(_placed(problem, subject, self._validator.name)) for problem in found]
+        return [self._stamped(self._placed(problem, subject)) for problem in found]
 
     async def _call(self, subject: ConfigCandidate | RenderedOutput) -> tuple[Problem, ...]:
         validate = self._validator.validate
         if inspect.iscoroutinefunction(validate):
             return _problems(await validate(subject))
+        if inspect.isasyncgenfunction(validate):
+            return await _gathered(validate(subject))
         return await self._threads.run(lambda: _problems(validate(subject)))
+
+    def _placed(self, problem: Problem, subject: ConfigCandidate | RenderedOutput) -> Problem:
+        """With its output's name, and who says so; of a sensitive one nothing that tells of the text (X3)."""
+        name = self._validator.name
+        if _is_sensitive(subject):
+            # A path may be made of keys that were found in the text.
+            hidden = problem.redacted()
+            text = f"refused by validator {name}; {hidden.message}"
+            return replace(hidden, message=text, path="", template=subject.name)
+        if not type(self._validator).__module__.startswith(_OWN):
+            problem = replace(problem, message=f"{name}: {problem.message}")
+        if isinstance(subject, RenderedOutput):
+            problem = replace(problem, template=problem.template or subject.name)
+        return problem
 
     def _failure(self, error: BaseException, subject: ConfigCandidate | RenderedOutput) -> Problem:
         sensitive = _is_sensitive(subject)
@@ -95,7 +119,8 @@ class ValidatorHost(Component):
         )
 
     def _stamped(self, problem: Problem) -> Problem:
-        return replace(problem, validator=self._validator.name, reason=problem.reason or self.refusal)
+        reason = problem.reason if _REASON.fullmatch(problem.reason) else self.refusal
+        return replace(problem, validator=self._validator.name, reason=reason)
 
 
 class ConfigValidatorHost(ValidatorHost):
@@ -137,28 +162,36 @@ def hosted(validator: Validator, *, time_limit: float = TIME_LIMIT) -> Validator
 def _problems(found: object) -> tuple[Problem, ...]:
     """What `validate` gave back. Raises TypeError if it is anything else."""
     if not isinstance(found, Iterable):
+        if inspect.iscoroutine(found):
+            found.close()  # or Python would complain of it, somewhere else
         raise TypeError(f"validate returned {type(found).__name__}, not an iterable of Problem")
-    problems = tuple(islice(found, PROBLEM_LIMIT))
-    for problem in problems:
-        if not isinstance(problem, Problem):
-            raise TypeError(f"validate gave {type(problem).__name__}, not Problem")
-    return problems
+    return tuple(map(_problem, islice(found, PROBLEM_LIMIT)))
 
 
-def _placed(problem: Problem, subject: ConfigCandidate | RenderedOutput, validator: str) -> Problem:
-    """The problem with its output's name; of a sensitive one only what tells nothing of the text (X3)."""
-    if not isinstance(subject, RenderedOutput):
-        return problem
-    if not subject.sensitive:
-        return replace(problem, template=problem.template or subject.name)
-    hidden = problem.redacted()
-    # A path may be made of keys that were found in the text.
-    return replace(
-        hidden, message=f"refused by validator {validator}; {hidden.message}", path="", template=subject.name
-    )
+async def _gathered(found: AsyncGenerator[object, None]) -> tuple[Problem, ...]:
+    """The same for an asynchronous generator."""
+    problems: list[Problem] = []
+    async with aclosing(found):
+        async for item in found:
+            problems.append(_problem(item))
+            if len(problems) == PROBLEM_LIMIT:
+                break
+    return tuple(problems)
 
 
-def _is_sensitive(subject: ConfigCandidate | RenderedOutput) -> bool:
+def _problem(item: object) -> Problem:
+    """A Problem whose fields are what they are declared to be: whoever shows it relies on that."""
+    if not isinstance(item, Problem):
+        raise TypeError(f"validate gave {type(item).__name__}, not Problem")
+    for name in ("message", "path", "template", "reason", "source_line", "line", "column"):
+        value = getattr(item, name)
+        wanted: type[object] = int if name in {"line", "column"} else str
+        if not (isinstance(value, wanted) or (value is None and name in {"source_line", "line", "column"})):
+            raise TypeError(f"Problem.{name} is {type(value).__name__}, not {wanted.__name__}")
+    return item
+
+
+def _is_sensitive(subject: ConfigCandidate | RenderedOutput) -> TypeGuard[RenderedOutput]:
     return isinstance(subject, RenderedOutput) and subject.sensitive
 
 

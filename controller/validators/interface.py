@@ -10,7 +10,7 @@ class NoWildcardHosts(Validator):
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -53,9 +53,11 @@ class Validator(ABC):
     stage: Stage
 
     @abstractmethod
-    def validate(self, subject: Any) -> Iterable[Problem] | Awaitable[Iterable[Problem]]:
+    def validate(
+        self, subject: Any
+    ) -> Iterable[Problem] | Awaitable[Iterable[Problem]] | AsyncIterator[Problem]:
         """Everything that is wrong with what its stage judges; nothing means yes.
 
-        It runs in a thread of its own, generators included; an `async def` runs in the operator's loop and
-        must never block it. What it raises is a no that names the validator.
+        It runs in a thread of its own, generators included; an `async def`, with or without `yield`, runs in
+        the operator's loop and must never block it. What it raises is a no that names the validator.
         """

@@ -101,12 +101,8 @@ async def following(client: KubeClient, selection: Selection) -> AsyncIterator[F
 async def behind_proxy(apiserver: ApiServer, folder: Path) -> AsyncIterator[tuple[Proxy, KubeClient]]:
     """A client whose connections can be made to fall silent."""
     copy = folder / "kubeconfig"
-    before = asyncio.all_tasks()
-    async with proxied(apiserver.kubeconfig, apiserver.url, copy) as proxy:
-        async with connected(copy) as client:
-            yield proxy, client
-        # The proxy's own tasks close its sockets: in their time, once the client has gone.
-        await asyncio.wait(asyncio.all_tasks() - before, timeout=5)
+    async with proxied(apiserver.kubeconfig, apiserver.url, copy) as proxy, connected(copy) as client:
+        yield proxy, client
 
 
 def config_maps(*namespaces: str, **selectors: Any) -> Selection:

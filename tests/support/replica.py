@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,15 @@ class ReplicaProcess:
         self._log = log
 
     @classmethod
-    async def start(cls, kubeconfig: Path, log: Path, *options: str) -> ReplicaProcess:
-        """Start it; its log goes to a file."""
+    async def start(
+        cls, kubeconfig: Path, log: Path, *options: str, env: Mapping[str, str] | None = None
+    ) -> ReplicaProcess:
+        """Start it, with these variables beside the test's own; its log goes to a file."""
         launch = (sys.executable, str(TETHERED), str(os.getpid()), sys.executable, "-m", "controller", "run")
         fixed = ("--kubeconfig", str(kubeconfig), "--http-address", "off", "--log-format", "json")
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *launch, *fixed, *options, stdout=output, stderr=output
+                *launch, *fixed, *options, stdout=output, stderr=output, env={**os.environ, **(env or {})}
             )
         return cls(process, log)
 
@@ -73,8 +75,16 @@ class ReplicaProcess:
         """Send a signal and wait for the exit code."""
         if self._process.returncode is None:
             self.send(number)
+        return await self.ended(seconds)
+
+    async def ended(self, seconds: float = 30.0) -> int:
+        """Wait until it has ended; the exit code."""
         async with asyncio.timeout(seconds):
             return await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it, if it has not ended: for `finally`."""
+        await self.end(signal.SIGKILL)
 
     async def logged(self, text: str, seconds: float = 20.0) -> None:
         """Wait until it has logged something."""

@@ -46,7 +46,8 @@ def test_every_command_and_option_is_documented_with_its_variable(name):
     text = section(name)
     for option in options(name):
         assert re.search(rf"^\| `{option.opts[0]}[` ]", text, re.MULTILINE), option.opts[0]
-        assert f"`KOPFBUS_{name}_{option.name}`".upper() in text.upper()
+        prefix = "KOPFBUS" if name == "run" else f"KOPFBUS_{name}"
+        assert f"`{prefix}_{option.name}`".upper() in text.upper()
     if not options(name):
         assert "There are no options." in text
 

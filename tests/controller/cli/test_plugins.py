@@ -51,7 +51,7 @@ def test_a_plug_in_is_asked(template, install: Install):
     install('yield Problem(message="not on Fridays", path="spec")')
     result = kopfbus("validate", template)
     assert (result.stdout, result.exit_code) == (
-        f"{template}: ConfigTemplate edge/web: spec: not on Fridays\n",
+        f"{template}: ConfigTemplate edge/web: spec: extra: not on Fridays\n",
         1,
     )
 

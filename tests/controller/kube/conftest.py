@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from controller.kube.client import KubeClient
-from tests.controller.kube.standin import Pulse, StandIn
+from controller.kube.informer import Informer
+from controller.kube.selection import Selection
+from tests.controller.kube.standin import SELECTION, Audience, Pulse, PulsingClock, StandIn
+
+Make = Callable[..., Informer]
 
 
 def kubeconfig(folder: Path, server: str, user: Mapping[str, object] | None = None) -> str:
@@ -52,3 +59,50 @@ async def client(server: StandIn, tmp_path: Path) -> AsyncIterator[KubeClient]:
     connected = await KubeClient.connect(kubeconfig(tmp_path, server.url))
     yield connected
     await connected.close()
+
+
+@pytest.fixture
+def clock(pulse):
+    return PulsingClock(pulse)
+
+
+@pytest.fixture
+def audience(pulse):
+    return Audience(pulse)
+
+
+@pytest.fixture
+def make(client: KubeClient, clock: PulsingClock, audience: Audience) -> Make:
+    """Makes informers whose callbacks the audience takes."""
+    return partial(
+        Informer,
+        client,
+        clock=clock,
+        on_change=audience.on_change,
+        on_synced=audience.on_synced,
+        on_failed=audience.on_failed,
+        on_recovered=audience.on_recovered,
+    )
+
+
+@pytest.fixture
+async def start(make: Make) -> AsyncIterator[Make]:
+    """Starts informers, and stops them in the end."""
+    tasks = []
+
+    def begin(selection: Selection = SELECTION, **settings: float) -> Informer:
+        informer = make(selection, **settings)
+        tasks.append(asyncio.create_task(informer.run()))
+        return informer
+
+    yield begin
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+def until(pulse: Pulse) -> Callable[[Callable[[], object]], Awaitable[None]]:
+    return pulse.until

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from controller.kube.selection import WatchFailure
+from controller.kube.informer import Informer
+from controller.kube.selection import Selection, WatchFailure
 from controller.kube.store import Changes
 from controller.testing import FakeClock
 
+SELECTION = Selection("example.org/v1", "Thing")
 THINGS = "/apis/example.org/v1/things"
+EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
 
 
 class Pulse:
@@ -223,3 +226,18 @@ class PulsingClock(FakeClock):
             self.naps.append(seconds)
         self._pulse.beat()
         await super().sleep(seconds)
+
+
+def names(informer: Informer) -> list[str]:
+    """What is in the store, in its order."""
+    return [obj.name for obj in informer.store.snapshot()]
+
+
+async def nap(
+    clock: PulsingClock, until: Callable[[Callable[[], object]], Awaitable[None]], count: int = 1
+) -> float:
+    """Wait for the informer's count-th sleep, let it pass, and return how long it was."""
+    await until(lambda: len(clock.naps) >= count and clock.sleepers)
+    seconds = clock.naps[count - 1]
+    await clock.advance(seconds)
+    return seconds

@@ -129,7 +129,7 @@ def test_an_undefined_value_is_pointed_at_wherever_it_is_used(template, at, mess
         ("{{ range(10 ** 9) }}", "range(10 ** 9) }}", "Range too big"),
         ("{{ values.spec() }}", "spec() }}", "'dict' object is not callable"),
         ("{{ 'a'.nope() }}", "nope() }}", "'nope' is undefined"),
-        ("{% for a in 5 %}{% endfor %}", "for a in 5 %}{% endfor %}", "'int' object is not iterable"),
+        ("{% for a in 5 %}{% endfor %}", None, "'int' object is not iterable"),
         ("{% for a, b in [1] %}{% endfor %}", "a, b in [1] %}{% endfor %}", "unpack"),
         ("{{ web.by(1) }}", "by(1) }}", "needs indexBy"),
         ("{% set values.a = 1 %}", "set values.a = 1 %}", "non-namespace object"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import repeat
+from typing import Any
 
 import pytest
 import structlog
@@ -13,6 +14,7 @@ import structlog
 from controller.problems import Problem
 from controller.validators.component import PROBLEM_LIMIT, THREADS, hosted
 from controller.validators.interface import ConfigCandidate, RenderedOutput, Stage, Validator
+from controller.validators.output import NonEmpty
 from events import RequestTimeout
 from tests.controller.validators.support import (
     Agreeing,
@@ -49,10 +51,35 @@ def test_a_validator_is_a_component_of_its_own_name():
     assert hosted(Agreeing("fine")).name == "validator.fine"
 
 
-@pytest.mark.parametrize("validator", [Doing(refuse), DoingAsynchronously(arefuse)])
+class Generating(Validator):
+    """An asynchronous generator."""
+
+    name = "doing"
+    stage = Stage.OUTPUT
+
+    async def validate(self, subject: RenderedOutput) -> AsyncIterator[Problem]:
+        while True:
+            await asyncio.sleep(0)
+            yield Problem(message="no")
+            if subject.text != "endless":
+                return
+
+
+@pytest.mark.parametrize("validator", [Doing(refuse), DoingAsynchronously(arefuse), Generating()])
 async def test_a_finding_names_its_validator_and_its_output(validator):
     (problem,) = await judged(validator, output("x", name="hosts"))
-    assert (str(problem), problem.validator, problem.reason) == ("hosts: no", "doing", "OutputInvalid")
+    assert (str(problem), problem.validator, problem.reason) == ("hosts: doing: no", "doing", "OutputInvalid")
+
+
+async def test_findings_of_the_built_in_validators_speak_for_themselves():
+    (problem,) = await judged(NonEmpty(), output("", name="hosts"))
+    assert str(problem).startswith("hosts: the rendered text is empty")
+
+
+@pytest.mark.parametrize("reason", ["", "no good", "9", "Ends-", "R" * 200])
+async def test_a_reason_that_no_condition_can_have_gives_way_to_the_usual_one(reason):
+    (problem,) = await judged(Doing(lambda _: [Problem(message="no", reason=reason)]), output("x"))
+    assert problem.reason == "OutputInvalid"
 
 
 async def test_a_finding_may_name_its_place_and_reason_itself():
@@ -65,12 +92,12 @@ async def test_a_finding_may_name_its_place_and_reason_itself():
 async def test_every_output_is_judged_and_the_findings_keep_their_order():
     outputs = [output(text, name=text) for text in ("a", "b", "c")]
     validator = Doing(lambda subject: [] if subject.text == "b" else [Problem(message=subject.text)])
-    assert [str(problem) for problem in await judged(validator, *outputs)] == ["a: a", "c: c"]
+    assert [str(problem) for problem in await judged(validator, *outputs)] == ["a: doing: a", "c: doing: c"]
 
 
 async def test_a_validator_of_configurations_is_given_the_candidate():
     (problem,) = await judged_config(Config(), candidate("edge/web"))
-    assert problem.message == "edge/web in edge: web.cfg"
+    assert problem.message == "config: edge/web in edge: web.cfg"
     assert (problem.validator, problem.reason) == ("config", "ValidatorFailed")
 
 
@@ -107,12 +134,28 @@ def stop(_: RenderedOutput) -> Iterable[Problem]:
     raise StopIteration
 
 
+class Panic(BaseException):
+    """What extensions in Rust raise."""
+
+
+def panic(_: RenderedOutput) -> Iterable[Problem]:
+    raise Panic("index out of bounds")
+
+
+def mistaken(**fields: Any) -> Validator:
+    return Doing(lambda _: [Problem(**{"message": "no", **fields})])
+
+
 @pytest.mark.parametrize(
     ("validator", "says"),
     [
         (Doing(fail), "ValueError: too much"),
         (Doing(leave), "SystemExit: 3"),
         (Doing(stop), "StopIteration"),
+        (Doing(panic), "Panic: index out of bounds"),
+        (mistaken(message=ValueError("no")), "TypeError: Problem.message is ValueError, not str"),
+        (mistaken(line="3"), "TypeError: Problem.line is str, not int"),
+        (Doing(arefuse), "TypeError: validate returned coroutine"),  # type: ignore[arg-type] # a mistake
         (DoingAsynchronously(cancel), "CancelledError: by nobody"),
         (Doing(lambda _: None), "TypeError: validate returned NoneType"),  # type: ignore[arg-type,return-value] # a mistake
         (Doing(lambda _: "no"), "TypeError: validate gave str, not Problem"),  # type: ignore[arg-type,return-value] # a mistake
@@ -133,8 +176,11 @@ async def test_who_fails_on_one_output_is_asked_about_the_next():
     assert [problem.template for problem in problems] == ["a", "b"]
 
 
-async def test_endless_findings_come_to_an_end():
-    problems = await judged(Doing(lambda _: repeat(Problem(message="no"))), output("x"))
+@pytest.mark.parametrize(
+    "validator", [Doing(lambda _: repeat(Problem(message="no"))), Generating()], ids=["plain", "asynchronous"]
+)
+async def test_endless_findings_come_to_an_end(validator):
+    problems = await judged(validator, output("endless"))
     assert len(problems) == PROBLEM_LIMIT
 
 

@@ -59,7 +59,7 @@ async def test_an_installed_plug_in_is_asked_and_can_refuse(install):
     async with asking(*validators) as bus:
         result = await ask(bus, names, output("a.example.org\n*.example.org\n", name="hosts"))
         (problem,) = result.responses["no-wildcard-hosts"].problems
-        assert str(problem) == "hosts line 2: no wildcards, please\n  *.example.org"
+        assert str(problem) == "hosts line 2: no-wildcard-hosts: no wildcards, please\n  *.example.org"
         assert problem.validator == "no-wildcard-hosts"
         result = await ask(bus, names, output("a.example.org\n"))
         assert not any(answer.problems for answer in result.responses.values())
