@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def demo(*, keep: bool) -> None:
     narrator = Narrator()
     try:
         asyncio.run(_tell(narrator, keep=keep))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)
     except StepFailed as failure:
         narrator.bad(str(failure))
         sys.exit(1)
@@ -37,6 +40,9 @@ def demo(*, keep: bool) -> None:
 
 
 async def _tell(narrator: Narrator, *, keep: bool) -> None:
+    me = asyncio.current_task()
+    if me is not None:  # SIGTERM cleans up as Ctrl-C does
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     async with Stage(keep=keep) as stage:
         await Story(stage, narrator, PACKAGED if PACKAGED.exists() else CHECKOUT).tell()
         narrator.step("The end")
