@@ -82,7 +82,7 @@ class Subscription(Generic[E_co]):
         self._names = frozenset(wanted for wanted in types if isinstance(wanted, str))
         self._capacity = self._limit = buffer_size
         self._queue: deque[Any] = deque()
-        self._waiter: Waiter | None = None  # whom the next event has to wake
+        self._waiter: Any = None  # whom the next event has to wake: a future if `_hub` is set, else a lock
         self._parked: Waiter | None = None  # who waits, woken already or not
         self._hub: Hub | None = None  # of the loop that consumes; None for a thread
         self._thread: int | None = None  # the loop's thread, while nobody waits in it

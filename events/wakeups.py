@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import current_task
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -25,19 +27,19 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.thread = threading.get_ident()
+        self.thread = get_ident()
         self.ready: deque[asyncio.Future[None]] = deque()
         self.armed = False
 
     def wake(self, waiter: asyncio.Future[None], todo: Todo) -> None:
-        """Set a future of this loop, or have it set when the loop is another thread's."""
+        """Set a future of this loop: at once when called in one of its tasks, else from the loop.
+
+        Outside of a task the loop may be asleep, even in this thread: a signal handler finds it so.
+        """
         if waiter.done():
             return
-        if self.thread == threading.get_ident():
-            try:  # noqa: SIM105 - suppress() costs more than the rest of the wake-up
-                waiter.set_result(None)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                pass
+        if self.thread == get_ident() and current_task(self.loop) is not None:
+            waiter.set_result(None)
             return
         self.ready.append(waiter)
         if not self.armed:
@@ -62,11 +64,12 @@ class Hub:
 
 def wake(subscription: Subscription[Any], todo: Todo) -> None:
     """Wake a subscription's consumer if it waits; under the bus's lock."""
-    waiter = subscription._waiter
-    if isinstance(waiter, asyncio.Future):
-        if subscription._hub is not None:
-            subscription._hub.wake(waiter, todo)
-        subscription._waiter = None  # last: whoever is interrupted before it leaves it to be woken again
-    elif waiter is not None:
+    waiter, hub = subscription._waiter, subscription._hub
+    if waiter is None:
+        return
+    if hub is None:  # a thread waits, not a loop
         subscription._waiter = None
         waiter.release()
+    else:
+        hub.wake(waiter, todo)
+        subscription._waiter = None  # last: whoever is interrupted before it leaves it to be woken again

@@ -25,7 +25,7 @@ from events import Delivery, Event, RequestDropped, RequestTimeout, handling
 VALIDATION_TIMEOUT = 10.0
 """Seconds that validators have to answer."""
 NO_VERDICT = frozenset({"ValidationTimeout", "ValidatorFailed"})
-"""Reasons of problems that say nothing of the ConfigTemplate: judged again, it may be found good."""
+"""Reasons that may say nothing of the ConfigTemplate itself: judged again, it may be found good."""
 JUDGE_AGAIN = (30.0, 600.0)
 """Seconds until a generation without a verdict is judged again: at first, doubling, and at most."""
 

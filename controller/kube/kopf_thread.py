@@ -80,7 +80,7 @@ class _Run:
 
     def __init__(self, main: asyncio.AbstractEventLoop) -> None:
         self.stop = asyncio.Event()
-        """Kopf's stop flag; belongs to kopf's loop."""
+        """Set when kopf is to end; belongs to kopf's loop."""
         self.ended: asyncio.Future[str] = main.create_future()
         """Why kopf has ended, as soon as it has."""
         self._main = main
@@ -173,18 +173,32 @@ class KopfThread(Component):
             answer = asyncio.run_coroutine_threadsafe(self._client.kopf_connection(), main)
             return await asyncio.wrap_future(answer)
 
+        # Both exist before kopf's own tasks: kopf cancels all that come later when it ends.
         beating = asyncio.create_task(self._heartbeat())
-        try:
-            await kopf.operator(
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.sleep(0)
+        if stopping.done():
+            return
+        operator = asyncio.create_task(
+            kopf.operator(
                 registry=registry,
                 settings=_settings(),
                 memo=kopf.Memo(),
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
-                stop_flag=stop,
             )
+        )
+        try:
+            await asyncio.wait({operator, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            # Cancelled, not flagged: with a stop flag, kopf waits five seconds for requests under way, and
+            # when it dies by itself as long for its own task that waits for the flag.
+            if operator.cancel():
+                await asyncio.wait({operator})
+            else:
+                await operator  # it has ended by itself: raises why
         finally:
             beating.cancel()
+            stopping.cancel()
             await asyncio.sleep(LAST_TURNS)
 
     async def _heartbeat(self) -> None:

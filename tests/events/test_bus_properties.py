@@ -8,7 +8,15 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from events import Delivery, Event, EventBus, RequestDropped, Subscription
 from tests.events.support import Answer, Ask, Gone, Note, State, Tick, numbers, settle
@@ -166,6 +174,11 @@ class BusMachine(RuleBasedStateMachine):
 
     # What is done
 
+    @initialize(running=st.booleans())
+    def begin(self, running: bool) -> None:  # noqa: FBT001 - drawn by keyword
+        if running:
+            self.start()
+
     @rule(
         target=queues,
         delivery=st.sampled_from(Delivery),
@@ -289,18 +302,23 @@ class BusMachine(RuleBasedStateMachine):
         assert self.reports == self.expected_reports
 
     def teardown(self) -> None:
-        for queue in self.open:
-            if queue.waiting:
-                assert self.loop.run_until_complete(queue.real.batch()) == queue.take_all()
         for task, *_ in self.asked.values():
             task.cancel()
         self.loop.run_until_complete(settle(3))
-        assert self.bus.stats().pending_requests == 0
-        self.loop.close()
+        try:
+            assert self.bus.stats().pending_requests == 0
+            self.queues_hold_what_they_should()  # else reading could wait for ever
+            for queue in self.open:
+                if queue.waiting:
+                    assert self.loop.run_until_complete(queue.real.batch()) == queue.take_all()
+        finally:
+            self.loop.close()
 
 
 TestBus = BusMachine.TestCase
-TestBus.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestBus.settings = settings(
+    max_examples=120, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+)
 
 
 @dataclass
@@ -364,4 +382,6 @@ class OrderMachine(RuleBasedStateMachine):
 
 
 TestOrder = OrderMachine.TestCase
-TestOrder.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestOrder.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, report_multiple_bugs=False
+)

@@ -158,6 +158,19 @@ async def test_a_signal_handler_that_publishes_wakes_a_waiting_consumer(on_signa
     assert numbers([await soon(waiting)]) == [1]
 
 
+async def test_a_signal_handler_that_publishes_wakes_a_loop_that_is_asleep(on_signal):
+    bus = started()
+    subscription = bus.subscribe("s", leader_only=True)
+    on_signal(lambda: bus.publish(Tick(n=1)))
+    main = threading.get_ident()
+    timer = threading.Timer(0.05, lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    timer.start()
+    began = asyncio.get_running_loop().time()
+    await soon(subscription.get())
+    timer.join()
+    assert asyncio.get_running_loop().time() - began < PATIENCE / 2
+
+
 class Consumers:
     """One consumer in each place where one can wait: this loop, another thread's loop, a thread."""
 
@@ -294,19 +307,21 @@ def test_a_batch_taken_at_any_place_of_a_publish_loses_nothing(pool, runner):
     def run(place: int) -> bool:
         bus = started()
         subscription = bus.subscribe("s", leader_only=True)
-        bus.publish(Tick(n=1))
         batches: list[Future[list[Event]]] = []
 
         def take() -> None:
             batches.append(pool.submit(lambda: runner.run(subscription.batch())))
             wait(batches, 0.01)  # in the middle of publish it has to wait for the lock
 
-        second = Tick(n=2)
-        interrupted = InterruptAt(place, take).run(lambda: bus.publish(second))
+        bus.publish(Tick(n=0))
+        take()  # from here on the other thread's loop is the consumer
+        bus.publish(Tick(n=1))
+        last = Tick(n=2)
+        interrupted = InterruptAt(place, take).run(lambda: bus.publish(last))
         received = [event for batch in batches for event in batch.result(PATIENCE)]
         if subscription.depth:
             received += pool.submit(lambda: runner.run(subscription.batch())).result(PATIENCE)
-        assert numbers(received) == [1, 2], place
+        assert numbers(received) == [0, 1, 2], place
         return interrupted
 
     assert places(run) > 5

@@ -47,9 +47,7 @@ class Post:
         """What changed, in order: ConfigTemplate and resourceVersion, or `deleted`."""
         await self.quiet()
         events = self.stage.recorder.of(ConfigResourceChanged)
-        return [
-            (event.template, "deleted" if event.deleted else event.resource_version) for event in events
-        ]
+        return [(event.template, "deleted" if event.deleted else event.resource_version) for event in events]
 
     async def lists(self) -> list[tuple[str, list[str]]]:
         """Each complete list: its term, and whom it named."""
@@ -279,18 +277,19 @@ async def test_its_listing_tells_how_far_each_namespace_has_been_seen(post: Post
 
 
 @pytest.mark.parametrize(
-    ("more", "deleting", "suspended"),
+    ("more", "standing"),
     [
-        ({}, False, False),
-        ({"spec": {"suspend": True}}, False, True),
-        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, True, False),
+        ({}, Standing("uid-of-a", 4, deleting=False, suspended=False)),
+        ({"spec": {"suspend": True}}, Standing("uid-of-a", 4, deleting=False, suspended=True)),
+        (
+            {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}},
+            Standing("uid-of-a", 4, deleting=True, suspended=False),
+        ),
     ],
 )
-async def test_standing_is_what_the_store_says(
-    post: Post, more: dict[str, Any], deleting: bool, suspended: bool
-) -> None:
+async def test_standing_is_what_the_store_says(post: Post, more: dict[str, Any], standing: Standing) -> None:
     post.informer.list(stored("a", 9, generation=4, **more))
-    assert post.source.standing("edge/a") == Standing("uid-of-a", 4, deleting=deleting, suspended=suspended)
+    assert post.source.standing("edge/a") == standing
     assert post.source.standing("edge/b") is None
 
 

@@ -26,7 +26,9 @@ from events import Event
 from tests.controller.config.specs import MINIMAL
 from tests.controller.support import Stage, running
 
-DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False
+)
 THEIRS = "kopf.zalando.org/KopfFinalizerMarker"
 """The finalizer of some other kopf operator."""
 
@@ -64,7 +66,9 @@ async def client(server: Recording, tmp_path: Path) -> AsyncIterator[KubeClient]
     client = await KubeClient.connect(str(kubeconfig))
     await client.create(DEFINITIONS, crd())
     async with asyncio.timeout(5):
-        while not (await client.get(DEFINITIONS, crd()["metadata"]["name"])).get("status", {}).get("conditions"):
+        while (
+            not (await client.get(DEFINITIONS, crd()["metadata"]["name"])).get("status", {}).get("conditions")
+        ):
             await asyncio.sleep(0)
     yield client
     await client.close()
@@ -89,6 +93,13 @@ def component(client: KubeClient, handlers: Any = register, **settings: Any) -> 
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "kopf"]
+
+
+async def no_thread_is_left() -> None:
+    """A thread tells of its end a moment before it ends."""
+    for thread in threads():
+        await asyncio.to_thread(thread.join, 2)
+    assert threads() == []
 
 
 async def seen(stage: Stage, name: str, generation: int = 1) -> ConfigResourceChanged:
@@ -212,21 +223,17 @@ async def test_it_stops_within_a_second_and_leaves_no_thread(client: KubeClient)
         await seen(stage, "web")
         began = time.monotonic()
     assert time.monotonic() - began < 1.0
-    for thread in threads():
-        thread.join(0.5)
-    assert threads() == []
+    await no_thread_is_left()
 
 
-async def test_it_can_be_stopped_from_the_first_moment(client: KubeClient) -> None:
-    """Before kopf's loop has run at all, too: the wish to end must not be lost."""
+@pytest.mark.parametrize("turns", [0, 1, 2, 30])
+async def test_it_can_be_stopped_from_the_first_moment(client: KubeClient, turns: int) -> None:
+    """Before its loop has run at all, too, and while it logs in: the wish to end must not be lost."""
     with structlog.testing.capture_logs() as logs:
-        for turns in range(4):
-            async with running(component(client)):
-                await settle(turns)
+        async with running(component(client)):
+            await settle(turns)
     assert [line for line in logs if line["log_level"] == "warning"] == []
-    for thread in threads():
-        thread.join(2.0)
-    assert threads() == []
+    await no_thread_is_left()
 
 
 async def test_a_thread_that_does_not_end_is_left_behind_and_named(
@@ -246,8 +253,12 @@ async def test_a_thread_that_does_not_end_is_left_behind_and_named(
         "kopf has not ended in time"
     ]
     door.set()
-    for thread in threads():
-        thread.join(5)
+    await no_thread_is_left()
+
+
+def test_an_end_of_kopf_never_ends_the_process() -> None:
+    """By default kopf has the process killed ten minutes after it was cancelled."""
+    assert kopf_thread._settings().process.ultimate_exiting_timeout is None
 
 
 # --- liveness

@@ -1,4 +1,4 @@
-"""The watches of ConfigTemplates: shared, replaced one by one, told of, and proven fresh in a term (S2-S4, L8)."""
+"""The watches of ConfigTemplates: shared, replaced one by one, proven fresh in a term (S2-S4, L8)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from controller.kube.watcher import Watcher, selections
 from controller.problems import Problem
 from controller.testing import FakeClock, settle
 from tests.controller.config.specs import MINIMAL
-from tests.controller.kube.fake_informer import FakeInformer, faked, failure, stored
+from tests.controller.kube.fake_informer import FakeInformer, failure, faked, stored
 from tests.controller.kube.standin import Pulse, PulsingClock, StandIn, page, thing
 from tests.controller.support import Stage, running, until
 
@@ -256,7 +256,12 @@ async def test_a_failure_names_kind_reason_and_the_missing_rule(post: Post) -> N
     await post.tell(validated(a="ConfigMap"))
     post.informer("ConfigMap").fail(namespace="edge")
     (event,) = await _after(post, ResourceWatchFailed)
-    assert (event.template, event.watch, event.kind, event.namespace) == ("edge/web", "a", "ConfigMap", "edge")
+    assert (event.template, event.watch, event.kind, event.namespace) == (
+        "edge/web",
+        "a",
+        "ConfigMap",
+        "edge",
+    )
     assert (event.status, event.reason, event.message, event.missing_rule) == (
         403,
         "Forbidden",
@@ -573,7 +578,7 @@ async def test_what_came_during_a_restart_is_handled_after_it(post: Post) -> Non
     assert post.active() == ["Service"]
 
 
-# --- warm and ready (L1, X4)
+# --- L1, X4: warm and ready
 
 
 async def test_it_is_warm_when_all_that_was_listed_was_judged_and_tried(post: Post) -> None:
@@ -613,9 +618,8 @@ async def test_a_term_is_proven_by_reading_from_the_server(
     """A store that a silent watch has left behind is brought up to date before anything is rendered."""
     things = "/apis/example.org/v1/namespaces/edge/things"
     server.lists(page(10, thing("a", 9, namespace="edge")), path=things)
-    watches = {"things": {"kind": "Thing", "apiVersion": "example.org/v1"}}
     async with running(Watcher(client, clock := PulsingClock(pulse)), clock=clock) as stage:
-        stage.publish(validated(1, **watches))
+        stage.publish(validated(1, things={"kind": "Thing", "apiVersion": "example.org/v1"}))
         await stage.recorder.wait_for(IndexSynchronized)
         fresh = page(20, thing("a", 9, namespace="edge"), thing("b", 15, namespace="edge"))
         server.lists(fresh, path=things)
