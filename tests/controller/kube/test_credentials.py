@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -161,8 +163,13 @@ async def test_a_plugin_that_fails_is_named(tmp_path):
 
 async def test_a_plugin_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LOAD_TIMEOUT", 0.1)
-    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["5"]}}
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sleep", "args": ["1"]}}
     assert "no credentials within" in await refused(kubeconfig(tmp_path, URL, user))
+    # The library leaves the plugin running; until it has ended, its pipes would warn in some later test.
+    async with asyncio.timeout(10):
+        while any("waitpid" in thread.name for thread in threading.enumerate()):
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
 
 
 # --- staying authenticated
