@@ -41,8 +41,7 @@ class Timers(Generic[K]):
 
     def cancel(self, key: K) -> None:
         """Drop the key's deadline, if it has one."""
-        if self._due.pop(key, None) is not None:
-            self._changed.set()
+        self._due.pop(key, None)
 
     def pending(self, key: K) -> float | None:
         """The key's deadline, if it has one."""
